@@ -1,0 +1,1 @@
+"""The programs of Onebook: one folder, one process; services never import one another."""
