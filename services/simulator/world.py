@@ -1,8 +1,8 @@
 """The seam between the fake world (markets, liquidity, prices) and the fake venue that serves it.
 
-A world decides what happens: which windows exist, what liquidity they show at each millisecond, what the price
-feeds say and who wins. The venue (exchange, HTTP, streams) only serves it. Times are Unix milliseconds, prices
-dollars, sizes shares. PURE: nothing here waits, reads a clock or draws chance.
+A world decides what happens: which windows exist, what liquidity they show at each millisecond, what the
+price feeds say and who wins. The venue (exchange, HTTP, streams) only serves it. Times are Unix milliseconds,
+prices dollars, sizes shares. PURE: nothing here waits, reads a clock or draws chance.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -54,7 +54,7 @@ class SimWindow:
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The makers' liquidity of the UP token from ``at_ms`` on, best level first, all prices on the window's tick."""
+    """The makers' liquidity of the UP token from ``at_ms`` on, best first, prices on the window's tick."""
 
     at_ms: int
     bids: Levels
@@ -152,7 +152,7 @@ class FeedFaults(Protocol):
     """What goes wrong on a price feed; no fault = the frame itself, once."""
 
     def frames(self, feed: str, asset: str, text: str) -> Sequence[str]:
-        """Return what is sent in place of ``text``: nothing = dropped, twice = duplicated, other = malformed."""
+        """Return what is sent for ``text``: nothing = dropped, twice = duplicated, other = malformed."""
         ...
 
 
