@@ -1,0 +1,1 @@
+"""How a process lives: its clock, its settings, its loops, its end."""
