@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+"""Elsewhere than on Linux CLOCK_MONOTONIC is the one that counts through sleep."""
+
+
 class Clock(Protocol):
     """Three times, because no one of them is right for everything."""
 
@@ -38,4 +42,4 @@ class SystemClock:
         return time.monotonic()
 
     def boottime(self) -> float:
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return time.clock_gettime(_BOOT_CLOCK)

@@ -1,0 +1,1 @@
+"""The deployment on one machine, without containers."""
