@@ -28,9 +28,10 @@ from psycopg import sql
 DATABASE = "onebook"
 SUPERUSER = "postgres"
 MAX_CONNECTIONS = 200
-START_WITHIN_S = 60.0
+START_WITHIN_S = 60
 STOP_WITHIN_S = 30.0
 _POLL_S = 0.02
+_NULL = subprocess.DEVNULL
 _PORT_ATTEMPTS = 5
 _ROOT_PLACE = Path("/var/tmp/onebook")  # noqa: S108 chosen because every user may pass through it
 _READ_AND_PASS = 0o005
@@ -40,7 +41,7 @@ _READY_LINE = 7
 _PORT_LINE = 3
 _COMMON_SETTINGS = {
     "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
+    "unix_socket_directories": "''",
     "max_connections": str(MAX_CONNECTIONS),
     "jit": "off",
     "timezone": "UTC",
@@ -66,8 +67,7 @@ class Embedded:
 
     url: str
     pid: int | None
-    _data_dir: Path | None = None
-    _child: "subprocess.Popen[bytes] | None" = None
+    _pid_file: Path | None = None
 
     def stop(self) -> None:
         """End the server and wait until it is gone; connected clients are cut off. Stopping twice is harmless."""
@@ -75,10 +75,8 @@ class Embedded:
             return
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGINT)
-        if self._child is not None:
-            self._child.wait(timeout=STOP_WITHIN_S)
-        elif self._data_dir is not None:
-            _wait_until_gone(self.pid, self._data_dir / "postmaster.pid")
+        if self._pid_file is not None:
+            _wait_until_gone(self.pid, self._pid_file)
 
 
 def use_or_start(environment: Mapping[str, str], data_dir: Path) -> Embedded:
@@ -186,31 +184,31 @@ def _make_cluster(binaries: Path, data_dir: Path) -> None:
 
 
 def _launch(binaries: Path, data_dir: Path, *, port: int, durable: bool) -> Embedded:
+    """Start the server in a session of its own: Ctrl-C in the terminal reaches our services, not the database."""
     settings = {**_COMMON_SETTINGS, **({} if durable else _FAST_SETTINGS), "port": str(port)}
-    arguments = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+    options = " ".join(f"-c {name}={value}" for name, value in settings.items())
     log_path = data_dir / "server.log"
-    with log_path.open("ab") as log:
-        # A session of its own: Ctrl-C in the terminal must reach our services first and the database last.
-        child: subprocess.Popen[bytes] = subprocess.Popen(  # type: ignore[call-overload]  # noqa: S603 our own binary
-            [str(binaries / "postgres"), "-D", str(data_dir), *arguments],
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            cwd="/",
-            **_run_as(),
-        )
-    deadline = time.perf_counter() + START_WITHIN_S
-    while time.perf_counter() < deadline:
-        running = _running(data_dir)
-        if running is not None and running.pid == child.pid:
-            return Embedded(url=running.url, pid=child.pid, _data_dir=data_dir, _child=child)
-        if child.poll() is not None:
-            break
-        time.sleep(_POLL_S)
-    child.kill()
-    child.wait()
-    raise EmbeddedFailed(f"the server did not start: {log_path.read_text()[-600:].strip()}")
+    waiting = ["-w", "-t", str(START_WITHIN_S), "-s"]
+    command = [
+        str(binaries / "pg_ctl"),
+        "start",
+        *waiting,
+        "-D",
+        str(data_dir),
+        "-l",
+        str(log_path),
+        "-o",
+        options,
+    ]
+    # No pipes: the server inherits them, and whoever reads to their end would wait for it.
+    started = subprocess.run(  # type: ignore[call-overload]  # noqa: S603 our own binary
+        command, stdin=_NULL, stdout=_NULL, stderr=_NULL, check=False, cwd="/", **_run_as()
+    )
+    running = _running(data_dir)
+    if started.returncode != 0 or running is None:
+        seen = log_path.read_text()[-600:].strip() if log_path.exists() else "nothing was logged"
+        raise EmbeddedFailed(f"the server did not start: {seen}")
+    return running
 
 
 def _running(data_dir: Path) -> Embedded | None:
@@ -221,7 +219,7 @@ def _running(data_dir: Path) -> Embedded | None:
         os.kill(pid, 0)
         if status == "ready":
             url = f"postgresql://{SUPERUSER}@127.0.0.1:{port}/{DATABASE}"
-            return Embedded(url=url, pid=pid, _data_dir=data_dir)
+            return Embedded(url=url, pid=pid, _pid_file=data_dir / "postmaster.pid")
     return None
 
 
