@@ -1,22 +1,25 @@
-"""The venue's rounding: how dollars, shares and a price become the two integers of an order (E11, D22).
+"""The venue's rounding: how dollars, shares and a price become the two integers of an order (E11, E19, D22).
 
-Source: the venue's own client (ROUNDING_CONFIG of its 2026 SDK, 0.14) and orders it accepted. The price is floored or
-raised to the tick, the input amount is cut to two decimals, the other side is computed from them.
+Source: the venue's own client (rounding table and order building of SDK 0.14, 2026) and answers it was seen to give.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal
 from types import MappingProxyType
 
+from shared.domain.fees import largest_fee
+from shared.domain.money import ONE, ZERO, down, from_micro, is_on_grid, up
 from shared.domain.orders import OrderSide
 from shared.domain.windows import FeeSchedule
 
 SIZE_STEP = Decimal("0.01")
-"""Sizes and the dollars of a market order have two decimals."""
+"""Sizes, and the dollars of a market order, have two decimals."""
 MARKETABLE_MIN_USDC = Decimal(1)
-"""Any order that takes must be worth this much."""
-
+"""Any order that takes must be worth this much at its limit."""
+FINEST_TICK = Decimal("0.0001")
+FILL_SHORTFALL = Decimal("0.0001")
+"""Matches were seen to come out a micro-unit short of the quotient; more than any number of levels will lose."""
 AMOUNT_DECIMALS: Mapping[Decimal, int] = MappingProxyType(
     {
         Decimal("0.1"): 3,
@@ -27,12 +30,12 @@ AMOUNT_DECIMALS: Mapping[Decimal, int] = MappingProxyType(
         Decimal("0.0001"): 6,
     }
 )
-"""Decimals of the computed amount by tick; a tick that is not here is a market we do not trade."""
+"""Decimals of the computed amount, by tick; a tick that is not here is a market we do not trade."""
 
 
 @dataclass(frozen=True, slots=True)
 class EntryProposal:
-    """The order an entry would send: bounded price, dollars, and what must be set aside for it."""
+    """The order an entry would send: a bounded price, dollars, and what must be set aside for them."""
 
     limit_price: Decimal
     """The worst price, on the tick, never above the signal's price plus the slippage (E11)."""
@@ -42,21 +45,27 @@ class EntryProposal:
     maker_micro: int
     """Base units of USDC given."""
     taker_micro: int
-    """Base units of shares asked for at the limit price."""
+    """Base units of shares asked for, the price they imply being the limit or a hair above it, never a tick."""
 
     @property
     def reservation_usdc(self) -> Decimal:
-        """USDC set aside: what the order can cost at most, fee included."""
+        """What the order can cost at most, fee included."""
         return self.amount_usdc + self.fee_max_usdc
 
 
 def market_amounts(side: OrderSide, amount: Decimal, price: Decimal, tick: Decimal) -> tuple[int, int]:
     """Return (maker, taker) base units of a FAK or FOK order; ``amount`` is USDC for a BUY, shares for a SELL.
 
+    The shares of a BUY are rounded down: the venue reads the price off the two amounts and would pass over an ask that
+    rests exactly at a price a hair too low.
+
     Raises:
-        ValueError: a tick the venue does not use, or a price off [tick, 1 - tick] after flooring.
+        ValueError: a tick the venue does not use, or a price that is not on its grid.
     """
-    raise NotImplementedError
+    decimals = _checked_decimals(price, tick)
+    given = down(amount, SIZE_STEP)
+    asked = given / price if side is OrderSide.BUY else given * price
+    return _units(given), _units(_rounded(asked, decimals))
 
 
 def limit_amounts(side: OrderSide, shares: Decimal, price: Decimal, tick: Decimal) -> tuple[int, int]:
@@ -65,19 +74,35 @@ def limit_amounts(side: OrderSide, shares: Decimal, price: Decimal, tick: Decima
     Raises:
         ValueError: a tick the venue does not use, or a price that is not on its grid.
     """
-    raise NotImplementedError
+    decimals = _checked_decimals(price, tick)
+    size = down(shares, SIZE_STEP)
+    usdc = _rounded(size * price, decimals)
+    return (_units(usdc), _units(size)) if side is OrderSide.BUY else (_units(size), _units(usdc))
 
 
 def bounded_entry_price(signal_price: Decimal, max_slippage: Decimal, tick: Decimal) -> Decimal | None:
-    """Return the worst price an entry may pay: on the grid, never beyond signal price plus slippage; None if none is."""
-    raise NotImplementedError
+    """Return the worst price an entry pays: on the grid, never beyond signal price plus slippage; None if none is."""
+    price = min(down(signal_price + max_slippage, tick), ONE - tick)
+    return price if is_on_grid(price, tick) else None
 
 
 def exit_price(
     best_bid: Decimal, slippage: Decimal, *, attempt: int, tick: Decimal, emergency: bool
 ) -> Decimal:
-    """Return the worst price an exit accepts: best bid less the slippage, a step lower each attempt; EMERGENCY: a tick."""
-    raise NotImplementedError
+    """Return the worst price an exit accepts (E19): EMERGENCY has no floor, so it is one tick.
+
+    Attempt 0 accepts the slippage below the best bid and every further one as much again, a tick at least: a book that
+    falls faster than we sell must not keep us in.
+    """
+    if emergency:
+        return tick
+    floor = down(best_bid - slippage - max(slippage, tick) * attempt, tick)
+    return min(max(floor, tick), ONE - tick)
+
+
+def sellable_shares(mined: Decimal, selling: Decimal) -> Decimal:
+    """Return the shares an exit may offer: mined less those possibly being sold, floored to the lot (E19)."""
+    return max(down(mined - selling, SIZE_STEP), ZERO)
 
 
 def propose_entry(
@@ -91,10 +116,62 @@ def propose_entry(
     tick: Decimal,
     fee: FeeSchedule,
 ) -> EntryProposal | None:
-    """Return the order to send for a signal, or None where no lawful order fits under the cap."""
-    raise NotImplementedError
+    """Return the order to send for a signal, or None where no lawful one fits under the cap.
+
+    ``cap_usdc`` bounds cost and largest fee together. The wish is cut to the cap, and raised only as far as a stop
+    needs in order to stay sellable (E19).
+    """
+    if tick not in AMOUNT_DECIMALS:
+        return None
+    price = bounded_entry_price(signal_price, max_slippage, tick)
+    if price is None or wanted_usdc < MARKETABLE_MIN_USDC:
+        return None
+    least = MARKETABLE_MIN_USDC
+    if stop_loss is not None:
+        stop = exit_price(price * (ONE - stop_loss), exit_slippage, attempt=0, tick=tick, emergency=False)
+        least = max(least, _least_with_exit(price, stop))
+    amount = min(down(max(wanted_usdc, least), SIZE_STEP), _most_under(cap_usdc, fee))
+    if amount < least:
+        return None
+    maker, taker = market_amounts(OrderSide.BUY, amount, price, tick)
+    if taker == 0 or from_micro(maker) >= from_micro(taker) * (price + FINEST_TICK):
+        return None  # rounding would let it pay a price above the limit, should the tick become finer
+    return EntryProposal(price, amount, largest_fee(amount, fee), maker, taker)
 
 
-def sellable_shares(mined: Decimal, selling: Decimal) -> Decimal:
-    """Return the shares an exit may offer: mined less those possibly being sold, floored to the lot (E19)."""
-    raise NotImplementedError
+def _least_with_exit(entry_price: Decimal, exit_limit: Decimal) -> Decimal:
+    """Return the dollars that buy, at the worst price, shares worth the venue's minimum at the exit's limit."""
+    lots = up(MARKETABLE_MIN_USDC / exit_limit, SIZE_STEP)
+    return up((lots + FILL_SHORTFALL) * entry_price, SIZE_STEP)
+
+
+def _most_under(cap_usdc: Decimal, fee: FeeSchedule) -> Decimal:
+    """Return the most dollars, two decimals, that stay under the cap with their largest fee."""
+    amount = max(down(cap_usdc / (ONE + fee.rate), SIZE_STEP), ZERO)
+    return amount if amount + largest_fee(amount, fee) <= cap_usdc else max(amount - SIZE_STEP, ZERO)
+
+
+def _checked_decimals(price: Decimal, tick: Decimal) -> int:
+    """Return the decimals of the computed amount at this tick."""
+    decimals = AMOUNT_DECIMALS.get(tick)
+    if decimals is None:
+        raise ValueError(f"the venue has no tick {tick}")
+    if not is_on_grid(price, tick):
+        raise ValueError(f"price {price} is not on the grid of tick {tick}")
+    return decimals
+
+
+def _rounded(value: Decimal, decimals: int) -> Decimal:
+    """Return an amount with ``decimals`` places as the venue's client cuts it: up four places further, then down.
+
+    The upward step forgives what division leaves in the last places, so 0.3 written 0.29999999999 stays 0.3.
+    """
+    step = Decimal(1).scaleb(-decimals)
+    if value % step == 0:
+        return value
+    return value.quantize(step.scaleb(-4), rounding=ROUND_CEILING).quantize(step, rounding=ROUND_DOWN)
+
+
+def _units(value: Decimal) -> int:
+    """Return base units, half-even as the venue's client does; only a six-decimal amount can need it."""
+    return int((value * 1_000_000).to_integral_value(rounding=ROUND_HALF_EVEN))
