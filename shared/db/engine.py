@@ -4,7 +4,7 @@
 not we, ends what takes too long: a client that is stopped or gone must not hold a lock.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -31,9 +31,14 @@ from shared.runtime.service import StartRefused
 Tx: TypeAlias = AsyncConnection
 """One open transaction. Functions of ``queries`` take it first."""
 
-STATEMENT_TIMEOUT_MS = 5_000
-LOCK_TIMEOUT_MS = 2_000
-IDLE_IN_TRANSACTION_MS = 5_000
+LIMITS: Mapping[str, str] = {
+    "statement_timeout": "5s",
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "5s",
+    "default_transaction_isolation": r"read\ committed",
+    "timezone": "UTC",
+}
+"""What the server enforces on every connection of a pool (B5)."""
 CONNECT_TIMEOUT_S = 3
 UNACKNOWLEDGED_MS = 6_000
 POOL_MAX = 4
@@ -105,9 +110,7 @@ class Database:
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=True,
             hide_parameters=True,
-            connect_args=_connect_arguments(
-                plain, application_name, statement_timeout_ms=STATEMENT_TIMEOUT_MS
-            ),
+            connect_args=_connect_arguments(plain, application_name, LIMITS),
         )
         database = cls(engine, url=plain, application_name=application_name, clock=clock or SystemClock())
         try:
@@ -184,15 +187,11 @@ class Database:
 
 
 async def connect_raw(
-    url: SecretStr | str,
-    *,
-    application_name: str,
-    autocommit: bool,
-    statement_timeout_ms: int = STATEMENT_TIMEOUT_MS,
+    url: SecretStr | str, *, application_name: str, autocommit: bool, limits: Mapping[str, str] = LIMITS
 ) -> psycopg.AsyncConnection[TupleRow]:
-    """Return a psycopg connection with the limits every connection of ours has; raises psycopg.OperationalError."""
+    """Return a psycopg connection under the server's ``limits``; raises psycopg.OperationalError."""
     plain = url.get_secret_value() if isinstance(url, SecretStr) else url
-    arguments = _connect_arguments(plain, application_name, statement_timeout_ms=statement_timeout_ms)
+    arguments = _connect_arguments(plain, application_name, limits)
     return await psycopg.AsyncConnection.connect(plain, autocommit=autocommit, **arguments)
 
 
@@ -200,15 +199,8 @@ def _sqlalchemy_url(plain: str) -> URL:
     return make_url(parse_database_url(plain).text).set(drivername="postgresql+psycopg")
 
 
-def _connect_arguments(plain: str, application_name: str, *, statement_timeout_ms: int) -> dict[str, Any]:
+def _connect_arguments(plain: str, application_name: str, limits: Mapping[str, str]) -> dict[str, Any]:
     """Return libpq parameters; server options of the address itself come first, so that ours win."""
-    limits = {
-        "statement_timeout": statement_timeout_ms,
-        "lock_timeout": min(LOCK_TIMEOUT_MS, statement_timeout_ms),
-        "idle_in_transaction_session_timeout": IDLE_IN_TRANSACTION_MS,
-        "default_transaction_isolation": r"read\ committed",
-        "timezone": "UTC",
-    }
     own = dict(parse_qsl(urlsplit(plain).query)).get("options", "")
     ours = " ".join(f"-c {name}={value}" for name, value in limits.items())
     return {
