@@ -1,0 +1,14 @@
+"""simulator: the fake world. Exchange, feeds, relayer and chain on their real wire protocols, in one process.
+
+Decides   what happens outside: which windows exist, who makes their markets, what a feed says, who wins.
+Reads     recorded markets (the sample of polymarket-backtest, or the sets of ONEBOOK_RECORDINGS) or its generator.
+Writes    nothing but its own memory and the ready file.
+Serves    CLOB REST and its market and user channels, Gamma, Data API v2, relayer, JSON-RPC, PolyBolt, Binance, and
+          /_sim: accounts, the truth to compare books with, windows, faults, modes, stop.
+Follows   docs.polymarket.com as of October 2026 (CLOB V2, Data API v2, PolyBolt), the official SDK polymarket-client
+          0.14.0, and captures of the live venue; developers.binance.com.
+Never     shares code with the client it stands in for: nothing of shared.domain, shared.venue or the SDK.
+
+Money is counted in micro-units. Cash of a match is price times shares rounded down to the micro-dollar, per fill;
+a FOK/FAK BUY that spends its budget gets one micro-share less than the quotient, as captured answers show.
+"""

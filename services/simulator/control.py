@@ -1,0 +1,163 @@
+"""/_sim: make accounts, read the truth, arm faults, change modes, stop. For tests and the demo; no venue has it."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, get_args
+
+from aiohttp import web
+from eth_utils.address import to_checksum_address
+
+from services.simulator.accounts import COLLATERAL
+from services.simulator.exchange import Mode
+from services.simulator.faults import KINDS, Armed, UnknownFault
+from services.simulator.matching import MICRO
+from services.simulator.relayer_http import DEPOSIT_WALLET, Relayer
+from services.simulator.signatures import deposit_wallet_of
+from services.simulator.truth import truth, wallet_truth
+from services.simulator.venue import Venue, answer, error
+
+PREFIX: Final = "/_sim"
+Act = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """What the control surface may touch."""
+
+    venue: Venue
+    relayer: Relayer
+    urls: Mapping[str, str]  # filled once all ports are bound
+    stop: asyncio.Event
+    initial_usdc: Decimal
+
+
+def control_routes(control: Control) -> list[web.RouteDef]:
+    """Return all routes under /_sim, and /livez."""
+    venue = control.venue
+
+    async def alive(_request: web.Request) -> web.Response:
+        return answer({"alive": True})
+
+    async def read_truth(_request: web.Request) -> web.Response:
+        return answer(truth(venue.exchange, venue.now_ms()))
+
+    async def read_windows(_request: web.Request) -> web.Response:
+        return answer({"now_ms": venue.now_ms(), "windows": _windows(venue)})
+
+    async def read_urls(_request: web.Request) -> web.Response:
+        return answer(dict(control.urls))
+
+    async def read_faults(_request: web.Request) -> web.Response:
+        kinds = {name: {"stage": kind.stage, "does": kind.does} for name, kind in KINDS.items()}
+        return answer({"kinds": kinds, "armed": [_shown(armed) for armed in venue.faults.armed()]})
+
+    async def disarm(request: web.Request) -> web.Response:
+        return answer({"disarmed": venue.faults.disarm(request.query.get("name"))})
+
+    async def end(_request: web.Request) -> web.Response:
+        control.stop.set()
+        return answer({"stopping": True})
+
+    return [
+        web.get("/livez", alive),
+        web.get(f"{PREFIX}/truth", read_truth),
+        web.get(f"{PREFIX}/windows", read_windows),
+        web.get(f"{PREFIX}/urls", read_urls),
+        web.get(f"{PREFIX}/faults", read_faults),
+        web.delete(f"{PREFIX}/faults", disarm),
+        web.post(f"{PREFIX}/faults", _posted(lambda body: _arm(venue, body))),
+        web.post(f"{PREFIX}/accounts", _posted(lambda body: _account(control, body))),
+        web.post(f"{PREFIX}/mode", _posted(lambda body: _mode(venue, body))),
+        web.post(f"{PREFIX}/stop", end),
+    ]
+
+
+def _posted(act: Act) -> Callable[[web.Request], Awaitable[web.Response]]:
+    """Return a route that answers 400 with the reason for a body it cannot use."""
+
+    async def route(request: web.Request) -> web.Response:
+        try:
+            return answer(act(json.loads(await request.read())))
+        except (KeyError, TypeError, ValueError, InvalidOperation) as wrong:
+            return error(400, f"{type(wrong).__name__}: {wrong}")
+
+    return route
+
+
+def _account(control: Control, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Make an account if it is new, and add ``usdc``; the venue sees it at once."""
+    owner = to_checksum_address(body["address"])
+    kind = int(body.get("signature_type", DEPOSIT_WALLET))
+    default = {0: owner, DEPOSIT_WALLET: deposit_wallet_of(owner)}.get(kind)
+    address = to_checksum_address(body.get("wallet") or default)
+    known = address in control.venue.exchange.wallets
+    amount = Decimal(str(body.get("usdc", 0 if known else control.initial_usdc)))
+    if amount < 0:
+        raise ValueError("usdc must not be negative")
+    wallet = control.venue.exchange.open_wallet(address, owner, kind)
+    wallet.deposit(int(amount * MICRO))
+    wallet.refresh(COLLATERAL)
+    return {
+        "address": owner,
+        "wallet": address,
+        "relayer_api_key": control.relayer.api_key(owner),
+        **wallet_truth(wallet),
+    }
+
+
+def _arm(venue: Venue, body: Mapping[str, Any]) -> dict[str, Any]:
+    match = body.get("match")
+    try:
+        armed = venue.faults.arm(
+            body["name"],
+            match=None if match is None else {str(key): str(value) for key, value in match.items()},
+            times=int(body.get("times", 1)),
+            seconds=float(body.get("seconds", 30.0)),
+        )
+    except UnknownFault as unknown:
+        raise ValueError(f"unknown fault {unknown}; there are {', '.join(KINDS)}") from unknown
+    return _shown(armed)
+
+
+def _mode(venue: Venue, body: Mapping[str, Any]) -> dict[str, Any]:
+    if body["mode"] not in get_args(Mode):
+        raise ValueError(f"unknown mode; there are {', '.join(get_args(Mode))}")
+    venue.exchange.mode = body["mode"]
+    return {"mode": venue.exchange.mode}
+
+
+def _shown(armed: Armed) -> dict[str, Any]:
+    return {
+        "name": armed.kind.name,
+        "match": dict(armed.match),
+        "times": armed.times,
+        "seconds": armed.seconds,
+    }
+
+
+def _windows(venue: Venue) -> list[dict[str, Any]]:
+    now_ms = venue.now_ms()
+    return [
+        {
+            "slug": window.slug,
+            "market_id": market.market_id,
+            "condition_id": window.condition_id,
+            "up_token": window.up_token,
+            "down_token": window.down_token,
+            "listed_at_ms": window.listed_at_ms,
+            "opens_at_ms": window.opens_at_ms,
+            "closes_at_ms": window.closes_at_ms,
+            "resolves_at_ms": window.resolves_at_ms,
+            "accepting": market.accepts(now_ms),
+            "resolved": market.resolved_ms is not None,
+            "strike": str(window.strike),
+            "final": str(window.final),
+            "winner": window.winner,
+            "recorded": window.recorded,
+        }
+        for market in venue.exchange.listing.markets.values()
+        for window in (market.window,)
+    ]

@@ -1,0 +1,90 @@
+"""Which markets the fake venue lists, and the recorded frames that keep their books moving. PURE."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
+
+from services.simulator.faults import Faults
+from services.simulator.matching import MICRO, to_micro
+from services.simulator.orders import Market
+from services.simulator.timetable import Timetable
+from services.simulator.world import Ladder, SimWindow, World
+
+LOOK_EVERY_MS = 500
+_FIRST_MARKET_ID = 5_300_000
+_FIRST_EVENT_ID = 700_000
+
+
+class Floor(Protocol):
+    """Who runs the listed markets."""
+
+    def listed(self, market: Market) -> None:
+        """A market is on the books."""
+        ...
+
+    def frame(self, market: Market, bids: dict[int, int], asks: dict[int, int], now_ms: int) -> None:
+        """The recorded liquidity changed."""
+        ...
+
+    def resolve(self, market: Market, now_ms: int) -> None:
+        """The market's result is known."""
+        ...
+
+
+class Listing:
+    """Every market so far, by condition id, slug, id and token."""
+
+    def __init__(self, world: World, timetable: Timetable, faults: Faults, floor: Floor) -> None:
+        self.markets: dict[str, Market] = {}
+        self.by_slug: dict[str, Market] = {}
+        self.by_token: dict[str, tuple[Market, bool]] = {}
+        self._world, self._timetable, self._faults, self._floor = world, timetable, faults, floor
+        self._listed = 0
+
+    def look(self, now_ms: int) -> None:
+        """List what the world shows by now, and look again soon."""
+        windows = self._world.windows_until(now_ms)
+        for window in windows[self._listed :]:
+            self._list(window, now_ms)
+        self._listed = len(windows)
+        self._timetable.at(now_ms + LOOK_EVERY_MS, self.look)
+
+    def _list(self, window: SimWindow, now_ms: int) -> None:
+        place = len(self.markets) + 1
+        market = Market(
+            window=self._spoilt(window),
+            market_id=str(_FIRST_MARKET_ID + place),
+            event_id=str(_FIRST_EVENT_ID + place),
+            tick=int(window.tick * MICRO),
+        )
+        self.markets[window.condition_id] = market
+        self.by_slug[window.slug] = market
+        self.by_token[window.up_token] = (market, True)
+        self.by_token[window.down_token] = (market, False)
+        self._floor.listed(market)
+        self._play(market, self._world.ladders(window), None, now_ms)
+        self._timetable.at(window.resolves_at_ms, lambda when: self._floor.resolve(market, when))
+
+    def _spoilt(self, window: SimWindow) -> SimWindow:
+        fault = self._faults.take("listing", asset=window.asset, slug=window.slug)
+        if fault is None:
+            return window
+        if fault.kind.name == "unknown_market_version":
+            return replace(window, version="v9")
+        return replace(window, fee_type="mystery_fees_v9")
+
+    def _play(self, market: Market, frames: Iterator[Ladder], due: Ladder | None, now_ms: int) -> None:
+        """Show the newest frame that is due and plan the next; frames missed by a stall are skipped."""
+        if market.resolved_ms is not None:
+            return
+        for frame in frames:
+            if frame.at_ms > now_ms:
+                self._timetable.at(frame.at_ms, partial(self._play_on, market, frames, frame))
+                break
+            due = frame
+        if due is not None:
+            self._floor.frame(market, to_micro(due.bids), to_micro(due.asks), now_ms)
+
+    def _play_on(self, market: Market, frames: Iterator[Ladder], frame: Ladder, _when_ms: int) -> None:
+        self._play(market, frames, frame, self._timetable.now_ms)

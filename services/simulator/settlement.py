@@ -1,0 +1,208 @@
+"""The chain behind the fake venue: trades become MINED and CONFIRMED (or FAILED), resolved tokens become cash. PURE.
+
+The clock of settlement is the timetable; every move of money happens here and nowhere else.
+"""
+
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+from uuid import UUID
+
+from services.simulator.accounts import COLLATERAL, Movement, Wallet
+from services.simulator.faults import Faults
+from services.simulator.matching import MICRO, Fill, Side, cash_of, taker_fee, to_up
+from services.simulator.orders import Leg, Market, Order, Redemption, Trade, TradeStatus
+from services.simulator.orders_intake import Rules
+from services.simulator.timetable import Timetable
+
+_RECORDED_MAKER = "0x000000000000000000000000000000000000dEaD"
+
+
+class TradeSink(Protocol):
+    """Who must hear of a trade's life."""
+
+    def trade_changed(self, trade: Trade) -> None:
+        """A trade has a new status."""
+        ...
+
+
+class Reverted(Exception):
+    """The call would revert on chain; nothing moved."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Draws what only a chain and its database would: ids and hashes, from one seed."""
+
+    chance: random.Random
+
+    def trade_id(self) -> str:
+        """Return a fresh UUID."""
+        return str(UUID(int=self.chance.getrandbits(128), version=4))
+
+    def transaction_hash(self) -> str:
+        """Return a fresh transaction hash."""
+        return "0x" + self.chance.randbytes(32).hex()
+
+
+class Settlement:
+    """All wallets, trades and redemptions of the fake chain."""
+
+    def __init__(
+        self, rules: Rules, timetable: Timetable, faults: Faults, chain: Chain, sink: TradeSink
+    ) -> None:
+        self.wallets: dict[str, Wallet] = {}
+        self.trades: dict[str, Trade] = {}
+        self.redemptions: list[Redemption] = []
+        self._rules, self._timetable, self._faults = rules, timetable, faults
+        self._chain, self._sink = chain, sink
+
+    def trade(self, market: Market, taker: Order, fill: Fill, maker: Order | None, now_ms: int) -> Trade:
+        """Record one fill of a taker and put its money on the way."""
+        window = market.window
+        fee = taker_fee(
+            fill.price,
+            fill.shares,
+            rate=window.fee_rate,
+            exponent=window.fee_exponent,
+            rounding=self._rules.fee_rounding,
+        )
+        maker_side, maker_price = to_up(taker.side, fill.price, is_up=taker.is_up)
+        maker_leg = (
+            _leg(maker, maker_price if maker.is_up else MICRO - maker_price, fill.shares, fee=0)
+            if maker is not None
+            else self._recorded_leg(maker_side, maker_price, fill.shares, market.tick)
+        )
+        taker_leg = _leg(taker, fill.price, fill.shares, fee=fee)
+        return self._record(market, fill.shares, taker_leg, maker_leg, now_ms)
+
+    def trade_as_maker(self, market: Market, maker: Order, shares: int, now_ms: int) -> Trade:
+        """Record that the recorded market traded with a user's resting order, at the order's price."""
+        up_side, up_price = to_up(maker.side, maker.price, is_up=maker.is_up)
+        taker = self._recorded_leg(up_side, up_price, shares, market.tick)
+        return self._record(market, shares, taker, _leg(maker, maker.price, shares, fee=0), now_ms)
+
+    def redeem(self, wallet: Wallet, market: Market, now_ms: int, transaction_hash: str) -> int:
+        """Pay out all mined tokens of a market; return the micro-USDC, 0 for an emptied position.
+
+        Raise Reverted while the market is unresolved or the adapter is not approved.
+        """
+        if market.resolved_ms is None:
+            raise Reverted("result for condition not received yet")
+        if not wallet.approved:
+            raise Reverted("ERC1155: need operator approval for 3rd party transfers")
+        payouts = {market.token(is_up=up): market.payout(is_up=up) for up in (True, False)}
+        paid, burnt = wallet.redeem(payouts)
+        if burnt:
+            self.redemptions.append(Redemption(wallet.address, market, burnt, paid, now_ms, transaction_hash))
+            for asset in (COLLATERAL, *burnt):
+                self.refresh_later(wallet, asset, now_ms)
+        return paid
+
+    def refresh_later(self, wallet: Wallet, asset: str, now_ms: int) -> None:
+        """Let the venue's cached view see a change from outside only after its delay."""
+        self._timetable.at(now_ms + self._rules.balance_lag_ms, lambda _when: wallet.refresh(asset))
+
+    def transaction_hash(self) -> str:
+        """Return a fresh transaction hash."""
+        return self._chain.transaction_hash()
+
+    def fresh_id(self) -> str:
+        """Return a fresh UUID."""
+        return self._chain.trade_id()
+
+    def trades_of(self, address: str) -> Iterator[Trade]:
+        """Yield a wallet's trades, oldest first."""
+        return (t for t in self.trades.values() if any(leg.address == address for leg in t.own_legs()))
+
+    def _record(self, market: Market, shares: int, taker: Leg, maker: Leg, now_ms: int) -> Trade:
+        trade = Trade(
+            trade_id=self._chain.trade_id(),
+            market=market,
+            shares=shares,
+            taker=taker,
+            maker=maker,
+            matched_ms=now_ms,
+            updated_ms=now_ms,
+        )
+        self.trades[trade.trade_id] = trade
+        for role, leg in (("taker", taker), ("maker", maker)):
+            if leg.order is not None:
+                moved = shares if leg.side == "BUY" else -shares
+                movement = Movement(leg.net_cash, market.token(is_up=leg.is_up), moved)
+                self.wallets[leg.address].match(f"{trade.trade_id}:{role}", movement)
+                leg.order.matched += shares
+                leg.order.cash += leg.cash
+                leg.order.fee += leg.fee
+                leg.order.trades.append(trade)
+        self._plan(trade, now_ms)
+        return trade
+
+    def _plan(self, trade: Trade, now_ms: int) -> None:
+        own = trade.own_legs()[0]
+        fault = self._faults.take(
+            "settlement", wallet=own.address, side=own.side, market=trade.market.window.slug
+        )
+        mined, confirmed = now_ms + self._rules.mined_ms, now_ms + self._rules.confirmed_ms
+        if fault is not None and fault.kind.name == "match_then_failed":
+            self._timetable.at(mined, lambda when: self._fail(trade, when))
+            return
+        if fault is not None:
+            self._timetable.at(mined, lambda when: self._set(trade, "RETRYING", when))
+            mined, confirmed = mined + self._rules.mined_ms, confirmed + self._rules.mined_ms
+        self._timetable.at(mined, lambda when: self._mine(trade, when))
+        self._timetable.at(confirmed, lambda when: self._set(trade, "CONFIRMED", when))
+
+    def _mine(self, trade: Trade, when_ms: int) -> None:
+        trade.transaction_hash = self._chain.transaction_hash()
+        self._for_wallets(trade, Wallet.mine)
+        self._set(trade, "MINED", when_ms)
+
+    def _fail(self, trade: Trade, when_ms: int) -> None:
+        self._for_wallets(trade, Wallet.fail)
+        self._set(trade, "FAILED", when_ms)
+
+    def _for_wallets(self, trade: Trade, move: Callable[[Wallet, str], None]) -> None:
+        for role, leg in (("taker", trade.taker), ("maker", trade.maker)):
+            if leg.order is not None:
+                move(self.wallets[leg.address], f"{trade.trade_id}:{role}")
+
+    def _set(self, trade: Trade, status: TradeStatus, when_ms: int) -> None:
+        trade.status, trade.updated_ms = status, when_ms
+        self._sink.trade_changed(trade)
+
+    def _recorded_leg(self, opposite_up_side: Side, up_price: int, shares: int, tick: int) -> Leg:
+        """Return a stranger's leg against a side in UP terms; every other price level trades the other token.
+
+        A BUY UP meets a SELL UP, or a BUY DOWN (the two are minted from one dollar); a SELL UP a BUY UP, or a
+        SELL DOWN (merged). Both occur in real books, so both occur here.
+        """
+        mirrored = up_price // tick % 2 == 1
+        side: Side = opposite_up_side if mirrored else ("SELL" if opposite_up_side == "BUY" else "BUY")
+        price = MICRO - up_price if mirrored else up_price
+        return Leg(
+            order=None,
+            order_id=self._chain.transaction_hash(),
+            owner="",
+            address=_RECORDED_MAKER,
+            is_up=not mirrored,
+            side=side,
+            price=price,
+            cash=cash_of(price, shares),
+            fee=0,
+        )
+
+
+def _leg(order: Order, price: int, shares: int, *, fee: int) -> Leg:
+    return Leg(
+        order=order,
+        order_id=order.order_id,
+        owner=order.owner,
+        address=order.maker,
+        is_up=order.is_up,
+        side=order.side,
+        price=price,
+        cash=cash_of(price, shares),
+        fee=fee,
+    )

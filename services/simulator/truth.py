@@ -1,0 +1,107 @@
+"""The truth of the fake world, exact to the micro-unit, for whoever compares books with it. PURE."""
+
+from services.simulator import wire
+from services.simulator.accounts import COLLATERAL, Wallet
+from services.simulator.exchange import Exchange
+from services.simulator.matching import MICRO
+from services.simulator.orders import Leg, Order, Redemption, Trade
+
+
+def exact(micro: int) -> str:
+    """Return micro-units with all six decimals."""
+    sign = "-" if micro < 0 else ""
+    return f"{sign}{abs(micro) // MICRO}.{abs(micro) % MICRO:06d}"
+
+
+def truth(exchange: Exchange, now_ms: int) -> wire.Json:
+    """Return everything there is to know of users' money: wallets, orders, trades, redemptions."""
+    settlement = exchange.settlement
+    orders = [order_truth(order) for order in exchange.orders.values()]
+    live = {order.order_id for order in exchange.live_orders()}
+    return {
+        "now_ms": now_ms,
+        "wallets": {address: wallet_truth(wallet) for address, wallet in exchange.wallets.items()},
+        "orders": orders,
+        "open_orders": [order for order in orders if order["id"] in live],
+        "posts": {order_id: exchange.posts.count(order_id) for order_id in dict.fromkeys(exchange.posts)},
+        "trades": [leg_truth(trade, leg) for trade in settlement.trades.values() for leg in trade.own_legs()],
+        "redemptions": [redemption_truth(redemption) for redemption in settlement.redemptions],
+    }
+
+
+def wallet_truth(wallet: Wallet) -> wire.Json:
+    """Return a wallet: ``cash`` on chain, ``cash_pending`` the signed sum of matched trades not mined yet."""
+    coming = {movement.token for movement in wallet.on_the_way.values()}
+    tokens = {
+        token: {
+            "mined": exact(wallet.tokens.get(token, 0)),
+            "unmined": exact(wallet.unmined(token)),
+            "leaving": exact(wallet.matched(token)),
+        }
+        for token in sorted(coming | {token for token, shares in wallet.tokens.items() if shares})
+    }
+    return {
+        "owner": wallet.owner,
+        "signature_type": wallet.signature_type,
+        "deposited": exact(wallet.deposited),
+        "cash": exact(wallet.cash),
+        "cash_pending": exact(wallet.pending_cash()),
+        "cash_reserved": exact(wallet.active(COLLATERAL)),
+        "tokens": tokens,
+    }
+
+
+def order_truth(order: Order) -> wire.Json:
+    """Return an order with what it gave and got; trades that FAILED are counted apart."""
+    failed = [trade for trade in order.trades if trade.status == "FAILED"]
+    return {
+        "id": order.order_id,
+        "wallet": order.maker,
+        "status": order.status,
+        "type": order.order_type,
+        "market": order.market.condition_id,
+        "slug": order.market.window.slug,
+        "token": order.token,
+        "outcome": wire.outcome(is_up=order.is_up),
+        "side": order.side,
+        "price": exact(order.price),
+        "shares": exact(order.shares),
+        "matched": exact(order.matched),
+        "failed": exact(sum(trade.shares for trade in failed)),
+        "cash": exact(order.cash),
+        "fee": exact(order.fee),
+        "created_ms": order.created_ms,
+        "trades": [trade.trade_id for trade in order.trades],
+    }
+
+
+def leg_truth(trade: Trade, leg: Leg) -> wire.Json:
+    """Return a user's side of a trade; ``cash`` is without the fee, ``net_cash`` the signed change of the wallet."""
+    return {
+        "id": trade.trade_id,
+        "order": leg.order_id,
+        "wallet": leg.address,
+        "role": "TAKER" if leg is trade.taker else "MAKER",
+        "market": trade.market.condition_id,
+        "token": trade.market.token(is_up=leg.is_up),
+        "side": leg.side,
+        "price": exact(leg.price),
+        "shares": exact(trade.shares),
+        "cash": exact(leg.cash),
+        "fee": exact(leg.fee),
+        "net_cash": exact(leg.net_cash),
+        "status": trade.status,
+        "matched_ms": trade.matched_ms,
+    }
+
+
+def redemption_truth(redemption: Redemption) -> wire.Json:
+    """Return a redemption: tokens burnt and cash paid."""
+    return {
+        "wallet": redemption.wallet,
+        "market": redemption.market.condition_id,
+        "slug": redemption.market.window.slug,
+        "burnt": {token: exact(shares) for token, shares in redemption.burnt.items()},
+        "paid": exact(redemption.paid),
+        "at_ms": redemption.at_ms,
+    }
