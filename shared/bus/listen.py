@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from shared.bus.channels import CHANNELS, Message, parse
 from shared.db.engine import connect_raw
 from shared.db.severing import severed_after
+from shared.observability.health import CheckResult
 from shared.observability.logs import get_logger
 from shared.observability.metrics import LISTENER_CONNECTED, LISTENER_RECONNECTS, NOTIFY_LAG_S
 from shared.runtime.backoff import backoff
@@ -95,6 +96,8 @@ class Listener:
         self._url = url
         self._application_name = f"{application_name}_listener"
         self._clock = clock
+        self.connected = asyncio.Event()
+        """Set while LISTEN is in place."""
         self._wakeups: list[Wakeup] = []
         self._chance = random.Random(application_name)  # noqa: S311 jitter is no secret
 
@@ -123,15 +126,23 @@ class Listener:
             except psycopg.OperationalError as error:
                 log.warning("listener_disconnected", reason=str(error).strip())
             finally:
+                self.connected.clear()
                 LISTENER_CONNECTED.set(0)
             LISTENER_RECONNECTS.inc()
             await asyncio.sleep(next(pauses))
+
+    async def check(self) -> CheckResult:
+        """Answer the check of /health: without the connection we are slow, and only as fresh as our polls."""
+        return CheckResult(
+            ok=self.connected.is_set(), detail="" if self.connected.is_set() else "not listening"
+        )
 
     async def _start(self, connection: psycopg.AsyncConnection[Any]) -> None:
         channels = frozenset().union(*(wakeup.channels for wakeup in self._wakeups))
         with severed_after(connection, PROBE_WITHIN_S):
             for channel in sorted(channels | {_probe_channel(connection)}):
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+        self.connected.set()
         LISTENER_CONNECTED.set(1)
         log.info("listener_connected", channels=sorted(channels))
         for wakeup in self._wakeups:
