@@ -44,8 +44,7 @@ class ControlDefinition:
     minimum: Decimal | None = None
     maximum: Decimal | None = None
     choices: tuple[str, ...] = ()
-    optional: bool = False
-    """``off`` is a value, too: the rule does not apply."""
+    """The lawful words; of a number: the words that may stand in its place."""
 
 
 OFF = "off"
@@ -63,7 +62,13 @@ def _number(
     """Return the definition of a number between two bounds, both allowed."""
     low, high = bounds
     return ControlDefinition(
-        key, kind, default, meaning, minimum=Decimal(low), maximum=Decimal(high), optional=optional
+        key,
+        kind,
+        default,
+        meaning,
+        minimum=Decimal(low),
+        maximum=Decimal(high),
+        choices=(OFF,) if optional else (),
     )
 
 
@@ -117,7 +122,7 @@ _LIST = (
         _K.FRACTION,
         "0.15",
         ("0.01", "1"),
-        "fraction of the entry cost at which to sell",
+        "default loss, of the entry cost, to sell at",
         optional=True,
     ),
     _number(
@@ -125,7 +130,7 @@ _LIST = (
         _K.FRACTION,
         "0.20",
         ("0.01", "100"),
-        "gain over the entry cost to sell at",
+        "default gain over the entry cost to sell at",
         optional=True,
     ),
     _number(
@@ -133,7 +138,7 @@ _LIST = (
         _K.FRACTION,
         OFF,
         ("0.01", "1"),
-        "fall from the highest bid to sell at",
+        "default fall from the highest bid to sell at",
         optional=True,
     ),
     _number(
@@ -185,10 +190,10 @@ def normalise(key: str, text: str) -> str:
     if definition is None:
         raise ControlInvalid(f"there is no control {key!r}; there are {', '.join(DEFINITIONS)}")
     text = text.strip()
-    if definition.optional and text.lower() in {OFF, "none", ""}:
-        return OFF
     if definition.kind is ControlKind.CHOICE:
         return _choice(definition, text)
+    if text.lower() in definition.choices:
+        return text.lower()
     if definition.kind is ControlKind.LIST:
         return _names(definition, text)
     return _amount(definition, text)

@@ -20,6 +20,11 @@ def is_supported(schedule: FeeSchedule) -> bool:
     return schedule.exponent in EXPONENTS and ZERO <= schedule.rate < ONE and schedule.taker_only
 
 
+def fee_per_share(price: Decimal, schedule: FeeSchedule) -> Decimal:
+    """Return the exact fee of one share at this price, USDC, before any rounding."""
+    return schedule.rate * (price * (ONE - price)) ** schedule.exponent
+
+
 def taker_fee(
     shares: Decimal, price: Decimal, schedule: FeeSchedule, *, rounding: str = ROUND_HALF_EVEN
 ) -> Decimal:
@@ -28,7 +33,7 @@ def taker_fee(
     The venue does not say which way the fifth decimal goes, so the direction is an argument, and the fee stays
     provisional until the cash balance confirms it.
     """
-    exact = shares * schedule.rate * (price * (ONE - price)) ** schedule.exponent
+    exact = shares * fee_per_share(price, schedule)
     if exact < FEE_STEP:
         return ZERO
     return exact.quantize(FEE_STEP, rounding=rounding)
