@@ -90,22 +90,26 @@ TRANSITIONS = {
     """,
 }
 
-# key, kind, default, minimum, maximum, choices, meaning
+# key, kind, default, minimum, maximum, choices, meaning; as in shared/domain/controls.py, and a test compares.
 CONTROLS = (
-    ("kill_switch", "choice", "OFF", None, None, "{OFF,PAUSE,FLATTEN,EMERGENCY}", "what a person has stopped"),
-    ("trading_mode", "choice", "LIVE", None, None, "{BACKTEST,PAPER,DRY_RUN,LIVE}", "may only lower the process's mode"),
-    ("max_position_usd", "usdc", "5", 0, 1000, None, "dollars in one position, fee included"),
-    ("max_session_loss", "usdc", "20", 0, 1000, None, "dollars lost, or deployed at once, in a session"),
-    ("max_instrument_usd", "usdc", "10", 0, 1000, None, "dollars in one instrument over all strategies"),
-    ("max_open_positions", "integer", "5", 0, 50, None, "positions open at once"),
-    ("max_exposure_usd", "usdc", "25", 0, 1000, None, "dollars in positions and reservations"),
-    ("daily_drawdown", "fraction", "0.05", 0, 1, None, "fraction of the day's first capital that may be lost"),
-    ("cooldown_s", "seconds", "0", 0, 86400, None, "seconds between entries of an account in one instrument"),
-    ("anti_flip_s", "seconds", "300", 0, 86400, None, "seconds before the opposite side of an instrument"),
-    ("allowed_instruments", "list", "", None, None, None, "comma-separated; empty denies all, * allows all"),
-    ("allowed_strategies", "list", "", None, None, None, "comma-separated; empty denies all, * allows all"),
-    ("exit_stop_loss", "fraction", "0.15", 0, 1, None, "stop-loss of a strategy that declares none of its own"),
-    ("exit_take_profit", "fraction", "0.20", 0, 10, None, "take-profit of a strategy that declares none of its own"),
+    ("kill_switch", "choice", "OFF", None, None, "{OFF,PAUSE,FLATTEN,EMERGENCY}", "OFF trades; PAUSE takes no entries; FLATTEN sells all; EMERGENCY cancels and sells all, no floor"),
+    ("trading_mode", "choice", "LIVE", None, None, "{PAPER,DRY_RUN,LIVE}", "lowers the mode the process was started in, never raises it"),
+    ("max_position_usd", "usdc", "5", "0", "1000", None, "USDC one position may cost, fee included"),
+    ("max_session_loss", "usdc", "20", "0", "1000", None, "USDC a session may lose, and may have deployed"),
+    ("max_instrument_usd", "usdc", "10", "0", "1000", None, "USDC of exposure in one instrument"),
+    ("max_open_positions", "integer", "5", "0", "50", None, "positions open at once"),
+    ("max_exposure_usd", "usdc", "25", "0", "1000", None, "USDC of exposure in all; 1000 is the ceiling"),
+    ("allowed_instruments", "list", "", None, None, None, "names, comma separated; empty denies all, * allows all"),
+    ("allowed_strategies", "list", "", None, None, None, "names, comma separated; empty denies all, * allows all"),
+    ("cooldown_s", "seconds", "0", "0", "86400", None, "seconds between two entries in one instrument"),
+    ("anti_flip_s", "seconds", "300", "0", "86400", None, "seconds before the other side of one instrument is entered"),
+    ("signal_lifetime_s", "seconds", "5", "0.1", "60", None, "seconds a signal may wait for its order"),
+    ("entry_slippage", "usdc", "0.02", "0", "0.5", None, "USDC per share an entry may pay above its signal, at most"),
+    ("stop_loss", "fraction", "0.15", "0.01", "1", "{off}", "default loss, of the entry cost, to sell at"),
+    ("take_profit", "fraction", "0.20", "0.01", "100", "{off}", "default gain over the entry cost to sell at"),
+    ("trailing_stop", "fraction", "off", "0.01", "1", "{off}", "default fall from the highest bid to sell at"),
+    ("exit_slippage", "usdc", "0.05", "0", "1", None, "USDC per share an exit accepts below the bid at first"),
+    ("daily_drawdown", "fraction", "0.05", "0", "1", None, "fraction of the day"s first equity a day may lose"),
 )
 
 
@@ -117,13 +121,16 @@ def run(name: str) -> None:
 
 def upgrade() -> None:
     """Make roles, tables, tables of steps, functions and grants, all owned by a role nobody logs in as."""
-    op.execute("""
+    op.execute(
+        """
         DO $$
         DECLARE r text;
         BEGIN
           PERFORM pg_advisory_xact_lock(5712041998443917314);  -- roles belong to the whole cluster
           IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'onebook_owner') THEN CREATE ROLE onebook_owner NOLOGIN; END IF;
-          FOREACH r IN ARRAY ARRAY['""" + "','".join(SERVICES) + """'] LOOP
+          FOREACH r IN ARRAY ARRAY['"""
+        + "','".join(SERVICES)
+        + """'] LOOP
             IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'onebook_' || r) THEN
               EXECUTE format('CREATE ROLE %I LOGIN', 'onebook_' || r);
             END IF;
@@ -131,7 +138,8 @@ def upgrade() -> None:
           IF NOT pg_has_role(current_user, 'onebook_owner', 'MEMBER') THEN
             EXECUTE format('GRANT onebook_owner TO %I', current_user);
           END IF;
-        END $$""")
+        END $$"""
+    )
     op.execute("GRANT ALL ON SCHEMA public TO onebook_owner")
     op.execute("SET ROLE onebook_owner")
     for name in SCHEMA_FILES:
@@ -141,10 +149,11 @@ def upgrade() -> None:
             state, *steps = line.split()
             for step in steps:
                 event, target = re.fullmatch(r"(\w+):(\w+)", step).groups()
-                op.execute(f"INSERT INTO state_transitions VALUES ('{entity}', '{state}', '{event}', '{target}')")
-    for key, kind, default, minimum, maximum, choices, meaning in CONTROLS:
-        values = ", ".join("NULL" if v is None else "'" + str(v).replace("'", "''") + "'" for v in
-                           (key, kind, default, minimum, maximum, choices, meaning))
+                op.execute(
+                    f"INSERT INTO state_transitions VALUES ('{entity}', '{state}', '{event}', '{target}')"
+                )
+    for control in CONTROLS:
+        values = ", ".join("NULL" if value is None else "'" + value.replace("'", "''") + "'" for value in control)
         op.execute(f"INSERT INTO control_definitions VALUES ({values})")
     for name in FUNCTION_FILES:
         run(name)

@@ -71,7 +71,8 @@ BEGIN
     RAISE EXCEPTION 'no control %; there are: %', p_key, (SELECT string_agg(key, ', ' ORDER BY key) FROM control_definitions) USING ERRCODE = 'OB106';
   END IF;
   IF coalesce(p_actor, '') = '' OR coalesce(p_reason, '') = '' THEN RAISE EXCEPTION 'a control change needs a name and a reason' USING ERRCODE = 'OB104'; END IF;
-  IF d.kind IN ('usdc', 'integer', 'seconds', 'fraction') THEN
+  IF d.kind <> 'choice' AND p_value = ANY (d.choices) THEN NULL;  -- the rule does not apply
+  ELSIF d.kind IN ('usdc', 'integer', 'seconds', 'fraction') THEN
     BEGIN v_number := p_value::numeric; EXCEPTION WHEN invalid_text_representation THEN
       RAISE EXCEPTION '% must be a number, not "%"', p_key, p_value USING ERRCODE = 'OB106'; END;
     IF v_number = 'NaN' OR v_number < d.minimum OR v_number > d.maximum OR (d.kind = 'integer' AND v_number <> trunc(v_number)) THEN

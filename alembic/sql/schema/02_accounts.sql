@@ -48,6 +48,7 @@ CREATE TABLE control_definitions (
   choices text[],
   meaning text NOT NULL
 );
+COMMENT ON COLUMN control_definitions.choices IS 'The words a choice may be; for a number, words allowed besides it (off: the rule does not apply).';
 CREATE TABLE runtime_controls (
   account_id text NOT NULL REFERENCES accounts,
   key text NOT NULL REFERENCES control_definitions,

@@ -1,0 +1,394 @@
+"""The Book's API as Python calls it: one thin function for each function of alembic/sql/functions (D15).
+
+What each promises stands above its SQL. Claims go out on the executor's lock session, one statement each; facts are
+recorded in any transaction, whoever leads by now (P9).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import text
+
+from shared.db.engine import Tx
+from shared.db.lock import LockSession
+from shared.domain.breaker import TripReason
+from shared.domain.ids import (
+    AccountId,
+    Epoch,
+    OrderId,
+    PositionId,
+    RedemptionId,
+    SignalId,
+    TokenId,
+    TradeId,
+    WindowId,
+)
+from shared.domain.modes import Mode
+from shared.domain.money import from_micro
+from shared.domain.orders import OrderEvent, OrderState
+from shared.domain.positions import ExitReason
+from shared.domain.prepared import PreparedOrder
+from shared.domain.redemptions import RedemptionEvent, RedemptionState
+from shared.domain.trades import VenueTrade
+
+Details = Mapping[str, Any]
+_NONE: Details = {}
+
+
+class TradeChange(StrEnum):
+    """What a trade changed in the Book."""
+
+    NEW = "NEW"
+    CHANGED = "CHANGED"
+    SAME = "SAME"
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAnswer:
+    """A claim's answer: ``refused`` names the first rule that said no; else it is committed."""
+
+    refused: str | None
+    claimed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RedeemAnswer:
+    """A redemption's claim: what it should bring, USDC."""
+
+    refused: str | None
+    expected_usdc: Decimal | None
+
+
+def dump(details: Details) -> str:
+    """Return JSON in which money stays exact: a Decimal is text, a time is ISO 8601."""
+    return json.dumps(details, default=_plain)
+
+
+def _plain(value: object) -> str | list[object]:
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, frozenset | set | tuple):
+        return sorted(value) if isinstance(value, frozenset | set) else list(value)
+    return str(value)
+
+
+def _order_fields(
+    prepared: PreparedOrder, *, reserved_usdc: Decimal | None, cap_usdc: Decimal | None, book: Details | None
+) -> str:
+    intent = prepared.intent
+    return dump(
+        {
+            "order_id": prepared.order_id,
+            "position_id": intent.position_id,
+            "token_id": intent.token_id,
+            "order_type": intent.order_type,
+            "limit_price": intent.limit_price,
+            "maker_amount": from_micro(prepared.maker_amount),
+            "taker_amount": from_micro(prepared.taker_amount),
+            "salt": intent.salt,
+            "timestamp_ms": intent.timestamp_ms,
+            "reserved_usdc": reserved_usdc,
+            "cap_usdc": cap_usdc,
+            "book": book,
+        }
+    )
+
+
+async def claim_entry(
+    session: LockSession,
+    prepared: PreparedOrder,
+    *,
+    reserved_usdc: Decimal,
+    cap_usdc: Decimal,
+    evidence: Details,
+    book: Details | None = None,
+) -> ClaimAnswer:
+    """Claim one entry; raises LockLost when the answer was lost: the row tells, and recovery finds it."""
+    row = await session.call(
+        "SELECT refused, claimed_at FROM claim_entry(%(epoch)s, %(signal)s, %(order)s, %(body)s, %(evidence)s)",
+        {
+            "epoch": session.epoch,
+            "signal": prepared.intent.signal_id,
+            "order": _order_fields(prepared, reserved_usdc=reserved_usdc, cap_usdc=cap_usdc, book=book),
+            "body": prepared.body,
+            "evidence": dump(evidence),
+        },
+    )
+    return ClaimAnswer(row["refused"], row["claimed_at"])
+
+
+async def claim_exit(
+    session: LockSession, prepared: PreparedOrder, *, evidence: Details, book: Details | None = None
+) -> ClaimAnswer:
+    """Claim the exit of a position; raises LockLost."""
+    row = await session.call(
+        "SELECT refused, claimed_at FROM claim_exit(%(epoch)s, %(position)s, %(order)s, %(body)s, %(evidence)s)",
+        {
+            "epoch": session.epoch,
+            "position": prepared.intent.position_id,
+            "order": _order_fields(prepared, reserved_usdc=None, cap_usdc=None, book=book),
+            "body": prepared.body,
+            "evidence": dump(evidence),
+        },
+    )
+    return ClaimAnswer(row["refused"], row["claimed_at"])
+
+
+async def claim_cancel(session: LockSession, order: OrderId, reason: str) -> str | None:
+    """Claim a cancel; returns why not, or None when it is written; raises LockLost."""
+    row = await session.call(
+        "SELECT claim_cancel(%(epoch)s, %(order)s, %(reason)s) AS refused",
+        {"epoch": session.epoch, "order": order, "reason": reason},
+    )
+    refused: str | None = row["refused"]
+    return refused
+
+
+async def claim_redeem(
+    session: LockSession,
+    account: AccountId,
+    mode: Mode,
+    window: WindowId,
+    *,
+    redemption: RedemptionId,
+    attempt: int,
+    cash_before_usdc: Decimal | None,
+) -> RedeemAnswer:
+    """Claim the redemption of a window's tokens; raises LockLost."""
+    row = await session.call(
+        "SELECT refused, expected_usdc FROM claim_redeem(%(epoch)s, %(account)s, %(mode)s, %(window)s, %(redemption)s,"
+        " %(attempt)s, %(cash)s)",
+        {
+            "epoch": session.epoch,
+            "account": account,
+            "mode": mode,
+            "window": window,
+            "redemption": redemption,
+            "attempt": attempt,
+            "cash": cash_before_usdc,
+        },
+    )
+    return RedeemAnswer(row["refused"], row["expected_usdc"])
+
+
+async def refuse_signal(tx: Tx, signal: SignalId, reason: str, verdict: Details) -> bool:
+    """Refuse (or expire) a NEW signal with every input of the decision; False when it was decided before."""
+    statement = text("SELECT refuse_signal(:signal, :reason, CAST(:verdict AS jsonb))")
+    return bool(await tx.scalar(statement, {"signal": signal, "reason": reason, "verdict": dump(verdict)}))
+
+
+async def record_outcome(tx: Tx, order: OrderId, event: OrderEvent, details: Details) -> OrderState:
+    """Record what a send taught us; returns the order's state. Details as the SQL names them, money as Decimal."""
+    statement = text("SELECT record_outcome(:order, :event, CAST(:details AS jsonb))")
+    state = await tx.scalar(statement, {"order": order, "event": event, "details": dump(details)})
+    return OrderState(state)
+
+
+async def apply_trade(tx: Tx, trade: VenueTrade, source: str) -> TradeChange:
+    """Record a venue trade once, by whatever channel it came."""
+    fields = {
+        "order_id": trade.order_id,
+        "trade_id": trade.trade_id,
+        "token_id": trade.token_id,
+        "side": trade.side,
+        "shares": trade.shares,
+        "price": trade.price,
+        "usdc": trade.usdc,
+        "fee_usdc": trade.fee_usdc,
+        "state": trade.state,
+        "matched_at": trade.matched_at,
+        "is_taker": trade.is_taker,
+        "transaction_hash": trade.transaction_hash,
+    }
+    statement = text("SELECT apply_trade(CAST(:trade AS jsonb), :source)")
+    return TradeChange(await tx.scalar(statement, {"trade": dump(fields), "source": source}))
+
+
+async def reverse_trade(tx: Tx, order: OrderId, trade: TradeId, token: TokenId, source: str) -> TradeChange:
+    """Undo a recorded trade that failed on chain."""
+    statement = text("SELECT reverse_trade(:order, :trade, :token, :source)")
+    parameters = {"order": order, "trade": trade, "token": token, "source": source}
+    return TradeChange(await tx.scalar(statement, parameters))
+
+
+async def apply_order_evidence(
+    tx: Tx, order: OrderId, *, kind: str, proves: str, source: str, event: OrderEvent | None, details: Details
+) -> OrderState:
+    """Keep an observation of an order with what it proves; ``event`` moves it where the table allows."""
+    statement = text(
+        "SELECT apply_order_evidence(:order, :kind, :proves, :source, :event, CAST(:details AS jsonb))"
+    )
+    parameters = {
+        "order": order,
+        "kind": kind,
+        "proves": proves,
+        "source": source,
+        "event": event,
+        "details": dump(details),
+    }
+    return OrderState(await tx.scalar(statement, parameters))
+
+
+async def resolve_unknown(
+    tx: Tx, order: OrderId, event: OrderEvent, source: str, details: Details
+) -> OrderState:
+    """End an Unknown by proof. Raises a database error (OB108) when the proofs of D3 are not all there."""
+    statement = text("SELECT resolve_unknown(:order, :event, :source, CAST(:details AS jsonb))")
+    parameters = {"order": order, "event": event, "source": source, "details": dump(details)}
+    return OrderState(await tx.scalar(statement, parameters))
+
+
+async def request_exit(
+    tx: Tx,
+    position: PositionId,
+    reason: ExitReason,
+    *,
+    trigger_price: Decimal | None,
+    observed_price: Decimal | None,
+    evidence: Details = _NONE,
+) -> bool:
+    """Ask for a position to be left; False when nothing changed (already triggered, already over)."""
+    statement = text("SELECT request_exit(:position, :reason, :trigger, :observed, CAST(:evidence AS jsonb))")
+    parameters = {
+        "position": position,
+        "reason": reason,
+        "trigger": trigger_price,
+        "observed": observed_price,
+        "evidence": dump(evidence),
+    }
+    return bool(await tx.scalar(statement, parameters))
+
+
+async def note_peak(tx: Tx, position: PositionId, bid: Decimal) -> None:
+    """Raise the highest bid seen since the entry."""
+    await tx.execute(text("SELECT note_peak(:position, :bid)"), {"position": position, "bid": bid})
+
+
+async def settle(
+    tx: Tx,
+    window: WindowId,
+    *,
+    payout_up: Decimal,
+    payout_down: Decimal,
+    source: str,
+    resolved_at: datetime | None,
+    our_direction: str | None,
+    evidence: Details,
+) -> bool:
+    """Resolve a window by the venue's word; False when it was already. Raises OB109 on a contradiction."""
+    statement = text(
+        "SELECT settle(:window, :up, :down, :source, :resolved_at, :ours, CAST(:evidence AS jsonb))"
+    )
+    parameters = {
+        "window": window,
+        "up": payout_up,
+        "down": payout_down,
+        "source": source,
+        "resolved_at": resolved_at,
+        "ours": our_direction,
+        "evidence": dump(evidence),
+    }
+    return bool(await tx.scalar(statement, parameters))
+
+
+async def record_redemption(
+    tx: Tx, redemption: RedemptionId, event: RedemptionEvent, details: Details
+) -> RedemptionState:
+    """Record how far a redemption has come; PAID needs ``paid_usdc``, the cash the balance shows."""
+    statement = text("SELECT record_redemption(:redemption, :event, CAST(:details AS jsonb))")
+    parameters = {"redemption": redemption, "event": event, "details": dump(details)}
+    return RedemptionState(await tx.scalar(statement, parameters))
+
+
+async def book_external(
+    tx: Tx,
+    account: AccountId,
+    mode: Mode,
+    *,
+    kind: str,
+    amount_usdc: Decimal,
+    reference: str,
+    evidence: Details = _NONE,
+) -> bool:
+    """Book money that came (positive) or went outside trading, once a reference; False when it was booked before."""
+    statement = text(
+        "SELECT book_external(:account, :mode, :kind, :amount, :reference, CAST(:evidence AS jsonb))"
+    )
+    parameters = {
+        "account": account,
+        "mode": mode,
+        "kind": kind,
+        "amount": amount_usdc,
+        "reference": reference,
+        "evidence": dump(evidence),
+    }
+    return bool(await tx.scalar(statement, parameters))
+
+
+async def mark_reconciled(tx: Tx, epoch: Epoch, summary: Details) -> bool:
+    """Say that Book and venue were compared since this epoch began: claims may start (X1)."""
+    statement = text("SELECT mark_reconciled(:epoch, CAST(:summary AS jsonb))")
+    return bool(await tx.scalar(statement, {"epoch": epoch, "summary": dump(summary)}))
+
+
+async def trip_breaker(
+    tx: Tx, account: AccountId, mode: Mode, reason: TripReason, context: Details = _NONE
+) -> bool:
+    """Open the breaker of an account and mode; False when it was open already."""
+    statement = text("SELECT trip_breaker(:account, :mode, :reason, CAST(:context AS jsonb))")
+    parameters = {"account": account, "mode": mode, "reason": reason, "context": dump(context)}
+    return bool(await tx.scalar(statement, parameters))
+
+
+async def reset_breaker(tx: Tx, account: AccountId, mode: Mode, *, operator: str, reason: str) -> None:
+    """Close the breaker. Raises a database error (OB102) while an order may be live or Unknown."""
+    statement = text("SELECT reset_breaker(:account, :mode, :operator, :reason)")
+    await tx.execute(statement, {"account": account, "mode": mode, "operator": operator, "reason": reason})
+
+
+async def set_control(
+    tx: Tx, account: AccountId, *, key: str, value: str, actor: str, reason: str
+) -> str | None:
+    """Set a runtime control; returns the value before. Raises a database error (OB106) saying what is lawful."""
+    statement = text("SELECT set_control(:account, :key, :value, :actor, :reason)")
+    parameters = {"account": account, "key": key, "value": value, "actor": actor, "reason": reason}
+    before: str | None = await tx.scalar(statement, parameters)
+    return before
+
+
+async def beat(tx: Tx, *, service: str, instance: str, healthy: bool, details: Details = _NONE) -> None:
+    """Say that this service lives and whether it is fit (R11)."""
+    statement = text("SELECT beat(:service, :instance, :healthy, CAST(:details AS jsonb))")
+    parameters = {"service": service, "instance": instance, "healthy": healthy, "details": dump(details)}
+    await tx.execute(statement, parameters)
+
+
+async def raise_alert(
+    tx: Tx,
+    *,
+    severity: str,
+    kind: str,
+    dedup_key: str,
+    account: AccountId | None = None,
+    mode: Mode | None = None,
+    details: Details = _NONE,
+) -> int:
+    """Put an alert in the outbox; a cause that lasts is one alert with a count. Returns its id."""
+    statement = text(
+        "SELECT raise_alert(:severity, :kind, :dedup_key, :account, :mode, CAST(:details AS jsonb))"
+    )
+    parameters = {
+        "severity": severity,
+        "kind": kind,
+        "dedup_key": dedup_key,
+        "account": account,
+        "mode": mode,
+        "details": dump(details),
+    }
+    alert_id: int = await tx.scalar(statement, parameters)
+    return alert_id
