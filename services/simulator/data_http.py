@@ -117,7 +117,7 @@ def _positions(indexer: Indexer) -> Route:
         status = request.query.get("status", "OPEN")
         conditions = _list(request, "condition_id") or _list(request, "condition")
         rows = [
-            _position(holding, user, indexer.venue)
+            _position(holding, user)
             for holding in indexer.holdings(user)
             if (holding.size >= max(smallest, 1) or status == "CLOSED")
             and (not conditions or holding.market.condition_id in conditions)
@@ -135,7 +135,7 @@ def _has_status(row: wire.Json, status: str) -> bool:
     return bool(row["status"] == status)
 
 
-def _position(holding: _Holding, user: str, venue: Venue) -> wire.Json:
+def _position(holding: _Holding, user: str) -> wire.Json:
     market, window = holding.market, holding.market.window
     resolved = market.resolved_ms is not None
     bid, ask = market.book.best(is_up=holding.is_up)
@@ -145,7 +145,6 @@ def _position(holding: _Holding, user: str, venue: Venue) -> wire.Json:
     unrealized = value - holding.cost
     state = "CLOSED" if holding.size == 0 else ("REDEEMABLE" if resolved else "OPEN")
     percent = round(100 * unrealized / holding.cost, 4) if holding.cost else 0.0
-    del venue
     return {
         "proxy_wallet": user,
         "token_id": market.token(is_up=holding.is_up),
@@ -255,7 +254,7 @@ def _value(indexer: Indexer) -> Route:
         user = request.query.get("user", "").lower()
         if not user:
             return _bad("user is required")
-        rows = [_position(holding, user, indexer.venue) for holding in indexer.holdings(user)]
+        rows = [_position(holding, user) for holding in indexer.holdings(user)]
         return answer(
             {"data": {"proxy_wallet": user, "value": round(sum(row["current_value"] for row in rows), 6)}}
         )

@@ -3,6 +3,7 @@
 Everything happens synchronously at a moment the caller brings; what happens later is planned in the timetable.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any, Literal, Protocol
@@ -11,15 +12,18 @@ from services.simulator.accounts import COLLATERAL, Wallet
 from services.simulator.faults import Faults
 from services.simulator.heartbeats import Heartbeats
 from services.simulator.listing import Listing
-from services.simulator.matching import MICRO, Resting, cash_of
+from services.simulator.matching import MICRO, Fill, Resting, cash_of
 from services.simulator.orders import IMMEDIATE, Answer, Market, Order, Trade
 from services.simulator.orders_intake import (
     NOT_FILLED_FAK,
     NOT_FILLED_FOK,
+    NOT_READY,
     Caller,
     Desk,
     Refused,
     Rules,
+    fee_of,
+    not_enough,
     parse,
     required,
     take_in,
@@ -39,31 +43,31 @@ class Sink(Protocol):
     """Who must hear what happens: the streams."""
 
     def listed(self, market: Market) -> None:
-        """A market is listed."""
+        """Hear that a market is listed."""
         ...
 
     def book_changed(self, market: Market, bids: dict[int, int], asks: dict[int, int]) -> None:
-        """The UP book changed; bids and asks are as they were before."""
+        """Hear that the UP book changed; bids and asks are as they were before."""
         ...
 
     def traded(self, trade: Trade) -> None:
-        """A trade ate from the book."""
+        """Hear that a trade ate from the book."""
         ...
 
     def tick_changed(self, market: Market, old: int) -> None:
-        """The tick became finer."""
+        """Hear that the tick became finer."""
         ...
 
     def resolved(self, market: Market) -> None:
-        """The market is resolved."""
+        """Hear that the market is resolved."""
         ...
 
     def order_changed(self, order: Order, kind: OrderEventKind, status: str) -> None:
-        """An order was placed, filled in part or whole, or cancelled."""
+        """Hear that an order was placed, filled in part or whole, or cancelled."""
         ...
 
     def trade_changed(self, trade: Trade) -> None:
-        """A trade has a new status."""
+        """Hear that a trade has a new status."""
         ...
 
 
@@ -71,14 +75,14 @@ class Exchange:
     """Markets, orders and wallets of the fake venue."""
 
     def __init__(
-        self, world: World, rules: Rules, timetable: Timetable, faults: Faults, chain: Chain, sink: Sink
+        self, world: World, *, rules: Rules, timetable: Timetable, faults: Faults, chain: Chain, sink: Sink
     ) -> None:
         self.orders: dict[str, Order] = {}
-        self.posts: list[str] = []  # ids of every well-formed order posted, refused and repeated ones too
+        self.posts: Counter[str] = Counter()  # how often each well-signed order was posted, refused or not
         self.mode: Mode = "normal"
         self.rules, self.timetable = rules, timetable
         self.listing = Listing(world, timetable, faults, self)
-        self.settlement = Settlement(rules, timetable, faults, chain, sink)
+        self.settlement = Settlement(rules, timetable=timetable, faults=faults, chain=chain, sink=sink)
         self.heartbeats = Heartbeats(timetable, rules.heartbeat_limit_ms, chain.trade_id, self.cancel_all)
         self._sink = sink
         self._live: dict[str, Order] = {}
@@ -110,7 +114,7 @@ class Exchange:
         else:
             self._match(order, now_ms)
 
-    def cancel(self, order_id: str, owner: str, now_ms: int, *, status: str = "CANCELED") -> str | None:
+    def cancel(self, order_id: str, owner: str, *, status: str = "CANCELED") -> str | None:
         """Cancel a resting order; return the venue's reason where it cannot be done, else None."""
         order = self.orders.get(order_id)
         if order is None or order.owner != owner:
@@ -119,7 +123,6 @@ class Exchange:
             order.status = status
             self._leave_book(order)
             self._sink.order_changed(order, "CANCELLATION", status)
-            del now_ms
             return None
         if order.status == "DELAYED":
             return "order can't be canceled while it is delayed"
@@ -127,10 +130,10 @@ class Exchange:
             return "Order already matched"
         return "Order already canceled"
 
-    def cancel_all(self, owner: str, now_ms: int) -> None:
+    def cancel_all(self, owner: str) -> None:
         """Cancel every resting order of an API key."""
         for order in list(self.live_orders(owner)):
-            self.cancel(order.order_id, owner, now_ms)
+            self.cancel(order.order_id, owner)
 
     def live_orders(self, owner: str | None = None) -> Iterator[Order]:
         """Yield resting orders, oldest first."""
@@ -142,25 +145,25 @@ class Exchange:
         met = market.book.replace(bids, asks)
         market.book_ms = now_ms
         for resting, shares in met:
-            self._filled_by_market(market, resting, shares, now_ms)
+            self._filled_by_market(resting, shares, now_ms)
         self._sink.book_changed(market, *before)
         self._refine_tick(market)
 
     def listed(self, market: Market) -> None:
-        """A market is on the books."""
+        """Pass on that a market is on the books."""
         self._sink.listed(market)
 
     def resolve(self, market: Market, now_ms: int) -> None:
         """End a market: resting orders are cancelled, the book is empty, tokens can be redeemed."""
         for order in [order for order in self._live.values() if order.market is market]:
-            self.cancel(order.order_id, order.owner, now_ms, status="CANCELED_MARKET_RESOLVED")
+            self.cancel(order.order_id, order.owner, status="CANCELED_MARKET_RESOLVED")
         market.book.replace({}, {})
         market.resolved_ms = now_ms
         self._sink.resolved(market)
 
     def _desk(self) -> Desk:
         def seen_before(order_id: str) -> bool:
-            self.posts.append(order_id)
+            self.posts[order_id] += 1
             return order_id in self.orders
 
         return Desk(self.listing.by_token.get, self.wallets.get, seen_before, self.rules)
@@ -170,18 +173,16 @@ class Exchange:
         market = order.market
         taker = taker_of(order)
         fills, whole = market.book.plan(taker, short_micro=self.rules.short_micro)
-        if order.order_type in IMMEDIATE and (
-            not fills or not market.accepts(now_ms) or (order.order_type == "FOK" and not whole)
-        ):
-            self._kill(order)
+        self.wallets[order.maker].reserve(order.order_id, "", 0)
+        refused = self._refusal(order, fills, whole=whole, now_ms=now_ms)
+        if refused is not None:
+            self._kill(order, refused)
             return
-        wallet = self.wallets[order.maker]
-        wallet.reserve(order.order_id, "", 0)
         before = market.book.levels(is_up=True)
         makers = [self._live[fill.resting] if fill.resting else None for fill in fills]
         market.book.take(taker, fills)
         trades = [
-            self.settlement.trade(market, order, fill, maker, now_ms)
+            self.settlement.trade(order, fill, maker, now_ms)
             for fill, maker in zip(fills, makers, strict=True)
         ]
         resting = order.order_type not in IMMEDIATE and order.left > 0
@@ -209,12 +210,12 @@ class Exchange:
             self._sink.trade_changed(trade)
             self._sink.traded(trade)
 
-    def _filled_by_market(self, market: Market, resting: Resting, shares: int, now_ms: int) -> None:
+    def _filled_by_market(self, resting: Resting, shares: int, now_ms: int) -> None:
         maker = self._live[resting.order_id]
-        self._after_trades([self.settlement.trade_as_maker(market, maker, shares, now_ms)])
+        self._after_trades([self.settlement.trade_as_maker(maker, shares, now_ms)])
 
     def _maker_met(self, maker: Order) -> None:
-        """A resting order traded: less is reserved, and at nothing left it is done."""
+        """Let a resting order that traded go on: less is reserved, and at nothing left it is done."""
         if maker.left == 0:
             maker.status = "MATCHED"
             self._live.pop(maker.order_id, None)
@@ -232,12 +233,12 @@ class Exchange:
             ends_ms = max(now_ms, (order.expires_s - GTD_EARLY_S) * 1000)
             self.timetable.at(
                 ends_ms,
-                lambda when: self._expire(order, when),
+                lambda _when: self._expire(order),
             )
 
-    def _expire(self, order: Order, when_ms: int) -> None:
+    def _expire(self, order: Order) -> None:
         if order.order_id in self._live:
-            self.cancel(order.order_id, order.owner, when_ms, status="CANCELED_EXPIRED_ORDER")
+            self.cancel(order.order_id, order.owner, status="CANCELED_EXPIRED_ORDER")
 
     def _hold(self, order: Order) -> None:
         """Reserve what a resting order still needs: rounded up, so that it can always be filled."""
@@ -253,10 +254,23 @@ class Exchange:
         self.wallets[order.maker].reserve(order.order_id, "", 0)
         self._sink.book_changed(order.market, *before)
 
-    def _kill(self, order: Order) -> None:
-        text = NOT_FILLED_FOK if order.order_type == "FOK" else NOT_FILLED_FAK
+    def _refusal(self, order: Order, fills: list[Fill], *, whole: bool, now_ms: int) -> str | None:
+        """Return why a held order is refused now, None where it may trade or rest."""
+        if not order.market.accepts(now_ms):
+            return NOT_READY
+        if order.order_type == "FOK" and not whole:
+            return NOT_FILLED_FOK
+        if order.order_type == "FAK" and not fills:
+            return NOT_FILLED_FAK
+        if order.side == "SELL":
+            return None
+        # A price that improved during the hold means a bigger fee: cash must never go below zero.
+        spent = sum(fill.cash + fee_of(order, fill.price, fill.shares, self.rules) for fill in fills)
+        free = self.wallets[order.maker].spendable(COLLATERAL)
+        return None if spent <= free else not_enough(free, spent)
+
+    def _kill(self, order: Order, text: str) -> None:
         order.status = "CANCELED"
-        self.wallets[order.maker].reserve(order.order_id, "", 0)
         self._sink.order_changed(order, "CANCELLATION", f"CANCELED_{text}")
         order.done(Answer(400, {"error": text}))
 
@@ -270,7 +284,7 @@ class Exchange:
 
 
 def _placed(order: Order) -> Answer:
-    """The answer to an order that was taken: what it gave and got at once, without the fee."""
+    """Return the answer to an order that was taken: what it gave and got at once, without the fee."""
     gave, got = (order.cash, order.matched) if order.side == "BUY" else (order.matched, order.cash)
     matched = order.matched > 0
     body: dict[str, Any] = {

@@ -20,7 +20,7 @@ class Heartbeats:
         timetable: Timetable,
         limit_ms: int,
         fresh_id: Callable[[], str],
-        on_silence: Callable[[str, int], None],
+        on_silence: Callable[[str], None],
     ) -> None:
         self._timetable, self._limit_ms = timetable, limit_ms
         self._fresh_id, self._on_silence = fresh_id, on_silence
@@ -33,11 +33,11 @@ class Heartbeats:
             return False, armed.expected if armed is not None else ""
         following = self._fresh_id()
         self._armed[api_key] = _Armed(following, now_ms)
-        self._timetable.at(now_ms + self._limit_ms, lambda when: self._sweep(api_key, following, when))
+        self._timetable.at(now_ms + self._limit_ms, lambda _when: self._sweep(api_key, following))
         return True, following
 
-    def _sweep(self, api_key: str, expected: str, when_ms: int) -> None:
+    def _sweep(self, api_key: str, expected: str) -> None:
         armed = self._armed.get(api_key)
         if armed is not None and armed.expected == expected:
             del self._armed[api_key]
-            self._on_silence(api_key, when_ms)
+            self._on_silence(api_key)

@@ -20,15 +20,15 @@ class Floor(Protocol):
     """Who runs the listed markets."""
 
     def listed(self, market: Market) -> None:
-        """A market is on the books."""
+        """Hear that a market is on the books."""
         ...
 
     def frame(self, market: Market, bids: dict[int, int], asks: dict[int, int], now_ms: int) -> None:
-        """The recorded liquidity changed."""
+        """Hear that the recorded liquidity changed."""
         ...
 
     def resolve(self, market: Market, now_ms: int) -> None:
-        """The market's result is known."""
+        """Hear that the market's result is known."""
         ...
 
 

@@ -24,7 +24,6 @@ class Market:
     book_ms: int = 0
     last_price: dict[bool, int] = field(default_factory=dict)  # by is_up
     last_side: Side | None = None
-    halted: bool = False  # no more orders
     resolved_ms: int | None = None
 
     @property
@@ -42,7 +41,7 @@ class Market:
 
     def accepts(self, now_ms: int) -> bool:
         """Return whether orders are taken now."""
-        return not self.halted and self.window.listed_at_ms <= now_ms < self.window.closes_at_ms
+        return self.window.listed_at_ms <= now_ms < self.window.closes_at_ms
 
 
 @dataclass(frozen=True, slots=True)

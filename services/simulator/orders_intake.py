@@ -29,6 +29,7 @@ NOT_FILLED_FOK: Final = "order couldn't be fully filled. FOK orders are fully fi
 NOT_FILLED_FAK: Final = (
     "no orders found to match with FAK order. FAK orders are partially filled or killed if no match is found."
 )
+NOT_READY: Final = "the market is not yet ready to process new orders"
 POST_ONLY_CROSSES: Final = "invalid post-only order: order crosses book"
 MIN_MARKETABLE: Final = MICRO
 SECONDS_AHEAD_MIN: Final = 180
@@ -56,7 +57,7 @@ class Refused(Exception):
         self.http, self.text = http, text
 
     def answer(self) -> Answer:
-        """The HTTP answer."""
+        """Return the HTTP answer."""
         return Answer(self.http, {"error": self.text})
 
 
@@ -120,10 +121,10 @@ def take_in(posted: Posted, caller: Caller, desk: Desk, now_ms: int, done: Calla
     if desk.seen_before(identity):
         raise Refused(400, f"order {identity} is invalid. Duplicated.")
     if found is None:
-        raise Refused(400, "the market is not yet ready to process new orders")
+        raise Refused(400, NOT_READY)
     market, is_up = found
     if not market.accepts(now_ms):
-        raise Refused(400, "the market is not yet ready to process new orders")
+        raise Refused(400, NOT_READY)
     _check_expiration(posted, now_ms)
     order = _order(posted, identity, market, is_up=is_up, now_ms=now_ms, done=done)
     _check_amounts(order, fields)
@@ -137,18 +138,27 @@ def required(order: Order, fields: SignedFields, rules: Rules) -> int:
     """Return what an order needs of the asset it gives, micro-units: a taker BUY its fee on top."""
     if order.side == "SELL":
         return fields.maker_amount
-    window = order.market.window
     if order.order_type not in IMMEDIATE and not _crosses(order):
         return fields.maker_amount
-
-    def fee(price: int, shares: int) -> int:
-        return taker_fee(
-            price, shares, rate=window.fee_rate, exponent=window.fee_exponent, rounding=rules.fee_rounding
-        )
-
     fills, _whole = order.market.book.plan(taker_of(order), short_micro=rules.short_micro)
-    spent = sum(fill.cash + fee(fill.price, fill.shares) for fill in fills)
-    return max(spent, fields.maker_amount + fee(order.price, order.shares))
+    spent = sum(fill.cash + fee_of(order, fill.price, fill.shares, rules) for fill in fills)
+    return max(spent, fields.maker_amount + fee_of(order, order.price, order.shares, rules))
+
+
+def fee_of(order: Order, price: int, shares: int, rules: Rules) -> int:
+    """Return the taker's fee for one fill of an order, micro-USDC."""
+    window = order.market.window
+    return taker_fee(
+        price, shares, rate=window.fee_rate, exponent=window.fee_exponent, rounding=rules.fee_rounding
+    )
+
+
+def not_enough(balance: int, needed: int) -> str:
+    """Return the venue's text for a balance that is too small."""
+    return (
+        "not enough balance / allowance: the balance is not enough -> "
+        f"balance: {balance}, order amount: {needed}"
+    )
 
 
 def taker_of(order: Order) -> Taker:
@@ -311,12 +321,12 @@ def _check_amounts(order: Order, fields: SignedFields) -> None:
 def _check_balance(order: Order, fields: SignedFields, wallet: Wallet, rules: Rules) -> None:
     asset = COLLATERAL if order.side == "BUY" else order.token
     needed = required(order, fields, rules)
-    short = "not enough balance / allowance: the "
     if not wallet.approved:
-        raise Refused(400, f"{short}allowance is not enough -> allowance: 0, order amount: {needed}")
+        text = "not enough balance / allowance: the allowance is not enough -> allowance: 0, order amount: "
+        raise Refused(400, f"{text}{needed}")
     if wallet.spendable(asset) >= needed:
         return
-    text = f"{short}balance is not enough -> balance: {wallet.seen.get(asset, 0)}, order amount: {needed}"
+    text = not_enough(wallet.seen.get(asset, 0), needed)
     matched, active = wallet.matched(asset), wallet.active(asset)
     if matched:
         text += f", sum of matched orders: {matched}"

@@ -162,7 +162,12 @@ def _authorized(relayer: Relayer, request: web.Request, body: bytes) -> bool:
         None,
     )
     return builder is not None and builder_proved(
-        builder.secret, headers, request.method, request.path, body, relayer.venue.now_ms() // 1000
+        builder.secret,
+        headers=headers,
+        method=request.method,
+        path=request.path,
+        body=body,
+        now_s=relayer.venue.now_ms() // 1000,
     )
 
 

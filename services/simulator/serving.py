@@ -51,7 +51,9 @@ def build(settings: SimulatorSettings, world: World, clock: Clock) -> Simulator:
     faults, timetable = Faults(), Timetable()
     streams = Streams(faults, clock)
     chain = Chain(random.Random(f"{settings.seed}:chain"))
-    exchange = Exchange(world, settings.rules(), timetable, faults, chain, streams)
+    exchange = Exchange(
+        world, rules=settings.rules(), timetable=timetable, faults=faults, chain=chain, sink=streams
+    )
     venue = Venue(exchange, ApiKeys(settings.seed), faults, clock)
     relayer = Relayer(venue, int(settings.relayer_mined_s * 1000))
     urls: dict[str, str] = {}

@@ -4,16 +4,16 @@ The clock of settlement is the timetable; every move of money happens here and n
 """
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
 
 from services.simulator.accounts import COLLATERAL, Movement, Wallet
 from services.simulator.faults import Faults
-from services.simulator.matching import MICRO, Fill, Side, cash_of, taker_fee, to_up
+from services.simulator.matching import MICRO, Fill, Side, cash_of, to_up
 from services.simulator.orders import Leg, Market, Order, Redemption, Trade, TradeStatus
-from services.simulator.orders_intake import Rules
+from services.simulator.orders_intake import Rules, fee_of
 from services.simulator.timetable import Timetable
 
 _RECORDED_MAKER = "0x000000000000000000000000000000000000dEaD"
@@ -23,7 +23,7 @@ class TradeSink(Protocol):
     """Who must hear of a trade's life."""
 
     def trade_changed(self, trade: Trade) -> None:
-        """A trade has a new status."""
+        """Hear that a trade has a new status."""
         ...
 
 
@@ -50,7 +50,7 @@ class Settlement:
     """All wallets, trades and redemptions of the fake chain."""
 
     def __init__(
-        self, rules: Rules, timetable: Timetable, faults: Faults, chain: Chain, sink: TradeSink
+        self, rules: Rules, *, timetable: Timetable, faults: Faults, chain: Chain, sink: TradeSink
     ) -> None:
         self.wallets: dict[str, Wallet] = {}
         self.trades: dict[str, Trade] = {}
@@ -58,16 +58,10 @@ class Settlement:
         self._rules, self._timetable, self._faults = rules, timetable, faults
         self._chain, self._sink = chain, sink
 
-    def trade(self, market: Market, taker: Order, fill: Fill, maker: Order | None, now_ms: int) -> Trade:
+    def trade(self, taker: Order, fill: Fill, maker: Order | None, now_ms: int) -> Trade:
         """Record one fill of a taker and put its money on the way."""
-        window = market.window
-        fee = taker_fee(
-            fill.price,
-            fill.shares,
-            rate=window.fee_rate,
-            exponent=window.fee_exponent,
-            rounding=self._rules.fee_rounding,
-        )
+        fee = fee_of(taker, fill.price, fill.shares, self._rules)
+        market = taker.market
         maker_side, maker_price = to_up(taker.side, fill.price, is_up=taker.is_up)
         maker_leg = (
             _leg(maker, maker_price if maker.is_up else MICRO - maker_price, fill.shares, fee=0)
@@ -77,11 +71,11 @@ class Settlement:
         taker_leg = _leg(taker, fill.price, fill.shares, fee=fee)
         return self._record(market, fill.shares, taker_leg, maker_leg, now_ms)
 
-    def trade_as_maker(self, market: Market, maker: Order, shares: int, now_ms: int) -> Trade:
+    def trade_as_maker(self, maker: Order, shares: int, now_ms: int) -> Trade:
         """Record that the recorded market traded with a user's resting order, at the order's price."""
         up_side, up_price = to_up(maker.side, maker.price, is_up=maker.is_up)
-        taker = self._recorded_leg(up_side, up_price, shares, market.tick)
-        return self._record(market, shares, taker, _leg(maker, maker.price, shares, fee=0), now_ms)
+        taker = self._recorded_leg(up_side, up_price, shares, maker.market.tick)
+        return self._record(maker.market, shares, taker, _leg(maker, maker.price, shares, fee=0), now_ms)
 
     def redeem(self, wallet: Wallet, market: Market, now_ms: int, transaction_hash: str) -> int:
         """Pay out all mined tokens of a market; return the micro-USDC, 0 for an emptied position.
@@ -111,10 +105,6 @@ class Settlement:
     def fresh_id(self) -> str:
         """Return a fresh UUID."""
         return self._chain.trade_id()
-
-    def trades_of(self, address: str) -> Iterator[Trade]:
-        """Yield a wallet's trades, oldest first."""
-        return (t for t in self.trades.values() if any(leg.address == address for leg in t.own_legs()))
 
     def _record(self, market: Market, shares: int, taker: Leg, maker: Leg, now_ms: int) -> Trade:
         trade = Trade(

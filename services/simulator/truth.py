@@ -23,7 +23,7 @@ def truth(exchange: Exchange, now_ms: int) -> wire.Json:
         "wallets": {address: wallet_truth(wallet) for address, wallet in exchange.wallets.items()},
         "orders": orders,
         "open_orders": [order for order in orders if order["id"] in live],
-        "posts": {order_id: exchange.posts.count(order_id) for order_id in dict.fromkeys(exchange.posts)},
+        "posts": dict(exchange.posts),
         "trades": [leg_truth(trade, leg) for trade in settlement.trades.values() for leg in trade.own_legs()],
         "redemptions": [redemption_truth(redemption) for redemption in settlement.redemptions],
     }

@@ -33,7 +33,7 @@ class ApiKey:
     passphrase: str
 
     def wire(self) -> dict[str, str]:
-        """The answer of the auth endpoints."""
+        """Return the answer of the auth endpoints."""
         return {"apiKey": self.key, "secret": self.secret, "passphrase": self.passphrase}
 
 
@@ -114,7 +114,7 @@ class ApiKeys:
 
 
 def builder_proved(
-    secret: str, headers: Mapping[str, str], method: str, path: str, body: bytes, now_s: int
+    secret: str, *, headers: Mapping[str, str], method: str, path: str, body: bytes, now_s: int
 ) -> bool:
     """Return whether the builder headers of a relayer request prove the secret."""
     timestamp = headers.get("POLY_BUILDER_TIMESTAMP", "")

@@ -1,7 +1,8 @@
 """What a named fault does to an HTTP request of the fake venue."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -10,7 +11,13 @@ from services.simulator.faults import Armed, Faults
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_CLOUDFLARE = (
+_REFUSALS: Final[Mapping[str, tuple[int, str]]] = {
+    "http_425": (425, "service not ready"),
+    "http_429": (429, "Too Many Requests"),
+    "http_500": (500, "could not insert order"),
+    "http_503": (503, "Trading is currently disabled"),
+}
+_CLOUDFLARE: Final = (
     "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head>"
     "<body><h1>Sorry, you have been blocked</h1></body></html>"
 )
@@ -24,9 +31,7 @@ def fault_middleware(faults: Faults, host: str) -> Middleware:
         facts = {"host": host, "method": request.method, "path": request.path}
         before = faults.take("request", **facts)
         if before is not None:
-            refused = await _instead(before, request, handler)
-            if refused is not None:
-                return refused
+            return await _instead(before, request, handler)
         response = await handler(request)
         after = faults.take("answer", **facts)
         return response if after is None else await _spoilt(after, request)
@@ -34,29 +39,21 @@ def fault_middleware(faults: Faults, host: str) -> Middleware:
     return strike
 
 
-async def _instead(armed: Armed, request: web.Request, handler: Handler) -> web.StreamResponse | None:
+async def _instead(armed: Armed, request: web.Request, handler: Handler) -> web.StreamResponse:
     """Return what is answered before anything is processed."""
-    match armed.kind.name:
-        case "timeout_not_placed":
-            await asyncio.sleep(armed.seconds)
-            return _cut(request)
-        case "late_arrival":
-            await request.read()
-            await asyncio.sleep(armed.seconds)
-            await handler(request)
-            return _cut(request)
-        case "http_425":
-            return web.json_response({"error": "service not ready"}, status=425, headers=_retry(armed))
-        case "http_429":
-            return web.json_response({"error": "Too Many Requests"}, status=429, headers=_retry(armed))
-        case "http_503":
-            return web.json_response(
-                {"error": "Trading is currently disabled"}, status=503, headers=_retry(armed)
-            )
-        case "html_403":
-            return web.Response(status=403, text=_CLOUDFLARE, content_type="text/html")
-        case _:
-            return web.json_response({"error": "could not insert order"}, status=500)
+    name = armed.kind.name
+    if name == "html_403":
+        return web.Response(status=403, text=_CLOUDFLARE, content_type="text/html")
+    if name in _REFUSALS:
+        status, text = _REFUSALS[name]
+        headers = {"Retry-After": str(max(1, int(armed.seconds)))}
+        return web.json_response({"error": text}, status=status, headers=headers)
+    if name == "late_arrival":
+        await request.read()
+    await asyncio.sleep(armed.seconds)
+    if name == "late_arrival":
+        await handler(request)
+    return _cut(request)
 
 
 async def _spoilt(armed: Armed, request: web.Request) -> web.StreamResponse:
@@ -71,10 +68,6 @@ async def _spoilt(armed: Armed, request: web.Request) -> web.StreamResponse:
             return web.Response(text="<html>ok</html>", content_type="text/html")
         case _:
             return web.json_response({"error": "could not insert order"}, status=500)
-
-
-def _retry(armed: Armed) -> dict[str, str]:
-    return {"Retry-After": str(max(1, int(armed.seconds)))}
 
 
 def _cut(request: web.Request) -> web.Response:

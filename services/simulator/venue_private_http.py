@@ -195,7 +195,7 @@ def _cancel(venue: Venue, caller: Caller, order_ids: Iterable[str]) -> web.Respo
     canceled: list[str] = []
     kept: dict[str, str] = {}
     for order_id in order_ids:
-        reason = venue.exchange.cancel(order_id, caller.api_key, venue.now_ms())
+        reason = venue.exchange.cancel(order_id, caller.api_key)
         if reason is None:
             canceled.append(order_id)
         else:

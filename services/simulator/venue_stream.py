@@ -6,9 +6,9 @@ reader too slow for its queue is cut off.
 
 import asyncio
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from aiohttp import WSMsgType, web
 
@@ -22,6 +22,8 @@ from services.simulator.venue import Venue, to_ms
 from shared.runtime.clock import Clock
 
 QUEUE_FRAMES_MAX: Final = 5_000
+OnText: TypeAlias = "Callable[[Connection, str], bool]"
+"""What a channel does with a client's text; False ends the connection."""
 INVALID: Final = "INVALID OPERATION"
 
 
@@ -29,7 +31,8 @@ INVALID: Final = "INVALID OPERATION"
 class Connection:
     """One client; what it is sent waits in a bounded queue."""
 
-    frames: asyncio.Queue[str | None] = field(default_factory=lambda: asyncio.Queue(QUEUE_FRAMES_MAX))
+    cut: Callable[[], None]
+    frames: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(QUEUE_FRAMES_MAX))
     assets: set[str] = field(default_factory=set)
     custom: bool = False
     owner: str = ""  # API key of a user channel
@@ -41,9 +44,7 @@ class Connection:
             for text in texts:
                 self.frames.put_nowait(text)
         except asyncio.QueueFull:
-            while not self.frames.empty():
-                self.frames.get_nowait()
-            self.frames.put_nowait(None)
+            self.cut()
 
 
 class Streams:
@@ -176,11 +177,13 @@ def stream_routes(venue: Venue, streams: Streams) -> list[web.RouteDef]:
     return [web.get("/ws/market", market_channel), web.get("/ws/user", user_channel)]
 
 
-async def _serve(request: web.Request, streams: Streams, on_text: Any) -> web.WebSocketResponse:
+async def _serve(request: web.Request, streams: Streams, on_text: OnText) -> web.WebSocketResponse:
     """Run one connection until the client leaves, is refused or falls too far behind."""
-    socket = web.WebSocketResponse(max_msg_size=1 << 20)
+    # Compression would cost this process more than the loopback costs without.
+    socket = web.WebSocketResponse(max_msg_size=1 << 20, compress=False)
     await socket.prepare(request)
-    connection = Connection()
+    assert request.transport is not None
+    connection = Connection(request.transport.abort)
     try:
         async with asyncio.TaskGroup() as group:
             writer = group.create_task(_write(socket, connection))
@@ -201,9 +204,6 @@ async def _serve(request: web.Request, streams: Streams, on_text: Any) -> web.We
 async def _write(socket: web.WebSocketResponse, connection: Connection) -> None:
     while True:
         text = await connection.frames.get()
-        if text is None:
-            await socket.close()
-            return
         try:
             await socket.send_str(text)
         except ConnectionError:
