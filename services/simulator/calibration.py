@@ -35,7 +35,7 @@ class AssetFigures:
 
 # chainlink_btc_settlement_20260608, receive - feed time of 84,558 reports: p5 0.99, p50 1.32, p95 1.90 s;
 # latency_ticks_4assets_20260427 agrees for four assets (1.05, 1.31, 1.80 s).
-CHAINLINK_LAG = Lag(floor_s=0.90, excess_median_s=0.42, excess_spread=0.50)
+CHAINLINK_LAG = Lag(floor_s=0.57, excess_median_s=0.75, excess_spread=0.35)
 # latency_ticks_4assets_20260427, Binance through the relay: p5 0.34-0.42, p50 0.39-0.47, p95 0.51-0.63 s.
 # The direct socket of that recording stamps at receipt, so its own lag is not known and this stands for it.
 BINANCE_LAG = Lag(floor_s=0.33, excess_median_s=0.09, excess_spread=0.60)
@@ -71,9 +71,9 @@ SPREAD_CENTS: tuple[tuple[int, float], ...] = ((1, 0.807), (2, 0.105), (3, 0.043
 BEST_SIZE_MEDIAN, BEST_SIZE_SPREAD = 261.0, 1.57
 DEEP_SIZE_MEDIAN, DEEP_SIZE_SPREAD = 430.0, 1.05
 LADDER_LEVELS = 8
-# Same frames: one every 98 ms on average; the best price moves in 17 % of them.
+# Same frames: one every 98 ms on average; the best price moves in 15 % of them.
 FRAME_GAP_S = 0.098
-BEST_MOVES_SHARE = 0.17
+BEST_MOVES_SHARE = 0.154
 
 # Gamma `closed` after the end: median 55 s of a 15-minute window (October 2026).
 RESOLUTION_DELAY_SHARE = 55 / 900

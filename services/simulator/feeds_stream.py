@@ -1,8 +1,8 @@
 """The price feeds on their own wire protocols: PolyBolt (the venue's reference prices) and Binance spot.
 
 Followed: docs.polymarket.com realtime-data and wss://ws-live-v2.polymarket.com/asyncapi.json as used by
-polymarket-client 0.14.0; developers.binance.com web-socket-streams. Left out on purpose: equity channels, Binance's
-depth streams and its 24-hour limit.
+polymarket-client 0.14.0; developers.binance.com web-socket-streams. Left out on purpose: equity channels, the limit
+of 64 subscriptions (no world has as many feeds), Binance's depth streams and its 24-hour limit.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ CredentialsOk: TypeAlias = Callable[[str, str, str], bool]
 CHANNELS: Final[Mapping[str, FeedName]] = {"price.crypto": "chainlink", "price.crypto.twap": "chainlink_twap"}
 SNAPSHOT_MS: Final = 120_000
 POLYBOLT_PING_S, POLYBOLT_MISSED_MAX = 25.0, 2
-SUBSCRIPTIONS_MAX, AUTH_FRAMES_MAX, FRAMES_PER_S, FRAME_BYTES_MAX = 64, 8, 20, 64 * 1024
+AUTH_FRAMES_MAX, FRAMES_PER_S, FRAME_BYTES_MAX = 8, 20, 64 * 1024
 AUTH_FAILED, PONG_TIMEOUT, DRAINING = 4001, 4002, 4003
 
 BINANCE_FEEDS: Final[Mapping[str, FeedName]] = {
@@ -157,8 +157,6 @@ class _PolyBoltClient:
         chosen = chosen if isinstance(chosen, dict) else {}
         name = f"{channel}:{chosen.get('symbol')}:{chosen.get('window_seconds', '')}"
         refused = self._refusal(channel, chosen) if op == "subscribe" else None
-        if refused is None and op == "subscribe" and len({*self._socket.followed, name}) > SUBSCRIPTIONS_MAX:
-            refused = "sub_limit"
         if refused is not None:
             await self._say({"op": "error", "code": refused, "channel": channel}, rid)
             return

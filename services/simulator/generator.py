@@ -28,6 +28,7 @@ from services.simulator.world import Levels
 REACTION_S = 0.5
 # A tie is no winner: the least a final average stands away from the strike.
 LEAST_MARGIN = 1e-6
+GAP_MEAN = 1.25
 EDGE = 0.004  # beyond this chance nobody bids for the loser any more
 
 
@@ -42,10 +43,13 @@ class _Mood:
 class GeneratedStory:
     """The story of one asset told by a seed."""
 
-    def __init__(self, *, duration_s: int, grid: Grid, volatility: float, seed: str, frame_s: float) -> None:
+    def __init__(
+        self, *, duration_s: int, grid: Grid, volatility: float, seed: str, least_gap_s: float
+    ) -> None:
         self._grid = grid
         self._seed = seed
-        self._frame_s = frame_s
+        # Gaps are even between the least and half as much again; on average the recorded one, if not thinned.
+        self._least_gap_s = max(least_gap_s, FRAME_GAP_S / GAP_MEAN)
         self.volatility = volatility
         self.duration_s = duration_s
 
@@ -71,23 +75,23 @@ class GeneratedStory:
         asks: Levels = ()
         at_s = 0.0
         while at_s < self.duration_s:
-            if at_s == 0 or chance.random() < _moves_share(self._frame_s):
+            if at_s == 0 or chance.random() < _moves_share(self._least_gap_s * GAP_MEAN):
                 seen = int(max(at_s - REACTION_S, 0) / grid.step_s)
                 fair = chance_of_up(path, seen, grid=grid, volatility=mood.volatility)
                 bids, asks = _quoted(chance, _opined(fair, opinions[seen]), sizes)
             else:
                 bids, asks = _resized(chance, bids), _resized(chance, asks)
             yield Frame(at_s / self.duration_s, bids, asks)
-            at_s += self._frame_s * chance.uniform(0.5, 1.5)
+            at_s += self._least_gap_s * chance.uniform(1.0, 2 * GAP_MEAN - 1)
 
     def _mood(self, index: int) -> _Mood:
         chance = Random(f"{self._seed}:{index}")
         return _Mood(self.volatility * exp(chance.gauss(0, VOLATILITY_SPREAD)), chance)
 
 
-def _moves_share(frame_s: float) -> float:
-    """Return the share of frames that move the best price when frames are thinned to one in ``frame_s``."""
-    return -expm1(log1p(-BEST_MOVES_SHARE) * frame_s / FRAME_GAP_S)
+def _moves_share(gap_s: float) -> float:
+    """Return the share of frames that move the best price when there is one frame in ``gap_s``."""
+    return -expm1(log1p(-BEST_MOVES_SHARE) * gap_s / FRAME_GAP_S)
 
 
 def _opined(fair: float, opinion: float) -> float:

@@ -140,12 +140,6 @@ def settled_mean(path: Path, *, points: int, sign: int, margin: float) -> float:
     return natural if sign * natural >= margin else sign * margin
 
 
-def between(path: Path, position: float) -> float:
-    """Return the path's value at a fractional index, in a straight line between neighbours."""
-    index = min(int(position), len(path) - 2)
-    return path[index] + (path[index + 1] - path[index]) * (position - index)
-
-
 @dataclass(frozen=True, slots=True)
 class Basis:
     """The gap of one venue's price over another's: a standing part and slow seeded waves, a function of time."""

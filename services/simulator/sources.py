@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import count, takewhile
 
-from services.simulator.calibration import ASSETS, CHAINLINK_LAG, FRAME_GAP_S, RESOLUTION_DELAY_SHARE
+from services.simulator.calibration import ASSETS, CHAINLINK_LAG, RESOLUTION_DELAY_SHARE
 from services.simulator.generator import GeneratedStory
 from services.simulator.prices import Grid
 from services.simulator.recorded import RecordedWindow
@@ -179,7 +179,7 @@ def _generated(config: WorldSettings, schedule: Schedule, asset: str) -> Generat
         grid=_grid(schedule, M15),
         volatility=ASSETS[asset].volatility_bp * BASIS_POINT,
         seed=f"{config.seed}:{asset}",
-        frame_s=max(FRAME_GAP_S, FRAME_MS / 1000 * _compression(schedule, M15)),
+        least_gap_s=FRAME_MS / 1000 * _compression(schedule, M15),
     )
 
 
