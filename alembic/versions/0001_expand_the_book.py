@@ -92,24 +92,104 @@ TRANSITIONS = {
 
 # key, kind, default, minimum, maximum, choices, meaning; as in shared/domain/controls.py, and a test compares.
 CONTROLS = (
-    ("kill_switch", "choice", "OFF", None, None, "{OFF,PAUSE,FLATTEN,EMERGENCY}", "OFF trades; PAUSE takes no entries; FLATTEN sells all; EMERGENCY cancels and sells all, no floor"),
-    ("trading_mode", "choice", "LIVE", None, None, "{PAPER,DRY_RUN,LIVE}", "lowers the mode the process was started in, never raises it"),
+    (
+        "kill_switch",
+        "choice",
+        "OFF",
+        None,
+        None,
+        "{OFF,PAUSE,FLATTEN,EMERGENCY}",
+        "OFF trades; PAUSE takes no entries; FLATTEN sells all; EMERGENCY cancels and sells all, no floor",
+    ),
+    (
+        "trading_mode",
+        "choice",
+        "LIVE",
+        None,
+        None,
+        "{PAPER,DRY_RUN,LIVE}",
+        "lowers the mode the process was started in, never raises it",
+    ),
     ("max_position_usd", "usdc", "5", "0", "1000", None, "USDC one position may cost, fee included"),
     ("max_session_loss", "usdc", "20", "0", "1000", None, "USDC a session may lose, and may have deployed"),
     ("max_instrument_usd", "usdc", "10", "0", "1000", None, "USDC of exposure in one instrument"),
     ("max_open_positions", "integer", "5", "0", "50", None, "positions open at once"),
     ("max_exposure_usd", "usdc", "25", "0", "1000", None, "USDC of exposure in all; 1000 is the ceiling"),
-    ("allowed_instruments", "list", "", None, None, None, "names, comma separated; empty denies all, * allows all"),
-    ("allowed_strategies", "list", "", None, None, None, "names, comma separated; empty denies all, * allows all"),
+    (
+        "allowed_instruments",
+        "list",
+        "",
+        None,
+        None,
+        None,
+        "names, comma separated; empty denies all, * allows all",
+    ),
+    (
+        "allowed_strategies",
+        "list",
+        "",
+        None,
+        None,
+        None,
+        "names, comma separated; empty denies all, * allows all",
+    ),
     ("cooldown_s", "seconds", "0", "0", "86400", None, "seconds between two entries in one instrument"),
-    ("anti_flip_s", "seconds", "300", "0", "86400", None, "seconds before the other side of one instrument is entered"),
+    (
+        "anti_flip_s",
+        "seconds",
+        "300",
+        "0",
+        "86400",
+        None,
+        "seconds before the other side of one instrument is entered",
+    ),
     ("signal_lifetime_s", "seconds", "5", "0.1", "60", None, "seconds a signal may wait for its order"),
-    ("entry_slippage", "usdc", "0.02", "0", "0.5", None, "USDC per share an entry may pay above its signal, at most"),
+    (
+        "entry_slippage",
+        "usdc",
+        "0.02",
+        "0",
+        "0.5",
+        None,
+        "USDC per share an entry may pay above its signal, at most",
+    ),
     ("stop_loss", "fraction", "0.15", "0.01", "1", "{off}", "default loss, of the entry cost, to sell at"),
-    ("take_profit", "fraction", "0.20", "0.01", "100", "{off}", "default gain over the entry cost to sell at"),
-    ("trailing_stop", "fraction", "off", "0.01", "1", "{off}", "default fall from the highest bid to sell at"),
-    ("exit_slippage", "usdc", "0.05", "0", "1", None, "USDC per share an exit accepts below the bid at first"),
-    ("daily_drawdown", "fraction", "0.05", "0", "1", None, "fraction of the day"s first equity a day may lose"),
+    (
+        "take_profit",
+        "fraction",
+        "0.20",
+        "0.01",
+        "100",
+        "{off}",
+        "default gain over the entry cost to sell at",
+    ),
+    (
+        "trailing_stop",
+        "fraction",
+        "off",
+        "0.01",
+        "1",
+        "{off}",
+        "default fall from the highest bid to sell at",
+    ),
+    (
+        "exit_slippage",
+        "usdc",
+        "0.05",
+        "0",
+        "1",
+        None,
+        "USDC per share an exit accepts below the bid at first",
+    ),
+    (
+        "daily_drawdown",
+        "fraction",
+        "0.05",
+        "0",
+        "1",
+        None,
+        "fraction of the day's first equity a day may lose",
+    ),
 )
 
 
@@ -153,7 +233,9 @@ def upgrade() -> None:
                     f"INSERT INTO state_transitions VALUES ('{entity}', '{state}', '{event}', '{target}')"
                 )
     for control in CONTROLS:
-        values = ", ".join("NULL" if value is None else "'" + value.replace("'", "''") + "'" for value in control)
+        values = ", ".join(
+            "NULL" if value is None else "'" + value.replace("'", "''") + "'" for value in control
+        )
         op.execute(f"INSERT INTO control_definitions VALUES ({values})")
     for name in FUNCTION_FILES:
         run(name)
