@@ -1,0 +1,83 @@
+# The only door: people, .ci/run and pre-commit come in here. `make` alone says what there is.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+TESTS ?= tests
+WORKERS ?= 2
+N ?= 1
+WINDOWS ?= 0
+MODE ?= PAPER
+HEADLESS ?=
+SUMMARY ?=
+export WINDOWS MODE HEADLESS SUMMARY
+
+.PHONY: help setup demo test lint types imports format migrate migrate-down partitions sim health doctor database database-stop
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv and install what uv.lock pins; again: only what changed
+
+$(PYTHON):
+	@echo "→ creating the virtual environment in $(VENV)"
+	@python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed, this is $$(python3 --version)"; exit 1; }
+	@python3 -m venv $(VENV)
+
+$(READY): $(PYTHON) uv.lock pyproject.toml
+	@$(VENV)/bin/uv --version >/dev/null 2>&1 || { echo "→ installing uv into it"; $(PYTHON) -m pip install --quiet --disable-pip-version-check uv; }
+	@echo "→ installing the packages of uv.lock (a minute the first time)"
+	@UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)/bin/uv sync --frozen --quiet --inexact
+	@touch $@
+
+demo: $(READY) ## trade recorded markets here and watch: WINDOWS=3 MODE=LIVE HEADLESS=1 SUMMARY=s.json
+	@$(PYTHON) -m deploy.local.demo
+
+test: lint types imports ## lint, types, imports, then every test: TESTS=tests/unit for some
+	@echo "→ tests"
+	@$(PYTHON) -m pytest -q -n $(WORKERS) $(TESTS)
+
+lint: $(READY) ## ruff, every rule but the reasoned exemptions
+	@echo "→ lint"
+	@$(VENV)/bin/ruff check --quiet .
+	@$(VENV)/bin/ruff format --check --quiet .
+
+types: $(READY) ## mypy --strict
+	@echo "→ types"
+	@$(VENV)/bin/mypy --no-error-summary
+
+imports: $(READY) ## who may import whom
+	@echo "→ imports"
+	@$(VENV)/bin/lint-imports --no-cache > $(VENV)/imports.txt || { cat $(VENV)/imports.txt; exit 1; }
+
+format: $(READY) ## let ruff format and mend what it can
+	@$(VENV)/bin/ruff check --fix --quiet . ; $(VENV)/bin/ruff format --quiet .
+
+database: $(READY) ## start the local Postgres in var/postgres and print its address
+	@$(PYTHON) -m deploy.local.embedded start
+
+database-stop: $(READY) ## stop the local Postgres
+	@$(PYTHON) -m deploy.local.embedded stop
+
+migrate: $(READY) ## bring the Book of DATABASE_URL (else the local one) to the newest schema
+	@$(WITH_DATABASE) $(PYTHON) -m alembic upgrade head
+
+migrate-down: $(READY) ## undo the last N=1 migrations
+	@$(WITH_DATABASE) $(PYTHON) -m alembic downgrade -$(N)
+
+partitions: $(READY) ## make the days ahead of the tick tables, drop those past retention
+	@$(WITH_DATABASE) $(PYTHON) -m services.operator partitions
+
+sim: $(READY) ## run the simulated venue and feeds alone; ARGUMENTS="--scenario demo"
+	@$(PYTHON) -m services.simulator $(ARGUMENTS)
+
+health: $(READY) ## ask every service for its health; fails unless all are fit to trade
+	@$(WITH_DATABASE) $(PYTHON) -m services.operator health
+
+doctor: $(READY) ## what is wrong with this machine or deployment, and what to do
+	@$(WITH_DATABASE) $(PYTHON) -m services.operator doctor
+
+# DATABASE_URL when it is set, else the local server, started if need be.
+WITH_DATABASE = DATABASE_URL="$${DATABASE_URL:-$$($(PYTHON) -m deploy.local.embedded start)}"
