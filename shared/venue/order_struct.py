@@ -15,7 +15,7 @@ from eth_utils.crypto import keccak
 from shared.domain.amounts import limit_amounts, market_amounts
 from shared.domain.ids import SALT_BITS, OrderId, TokenId
 from shared.domain.orders import OrderSide, OrderType
-from shared.domain.prepared import OrderIntent
+from shared.domain.prepared import OrderIntent, PreparedOrder
 from shared.venue.refusals import Malformed, UnknownVersion
 
 CHAIN_ID = 137
@@ -216,4 +216,20 @@ def post_body(order: OrderStruct, order_type: OrderType, *, signature: str, owne
             "owner": owner,
         },
         separators=(",", ":"),
+    )
+
+
+def prepared_order(intent: OrderIntent, order: OrderStruct, *, signature: str, owner: str) -> PreparedOrder:
+    """Return what the claim stores of an order: its id, its amounts and the very bytes to post."""
+    return PreparedOrder(
+        intent=intent,
+        order_id=order.order_id(),
+        maker_amount=order.maker_amount,
+        taker_amount=order.taker_amount,
+        maker=order.maker,
+        signer=order.signer,
+        signature_type=order.signature_type,
+        domain_version=order.domain.version,
+        exchange=order.domain.exchange,
+        body=post_body(order, intent.order_type, signature=signature, owner=owner),
     )

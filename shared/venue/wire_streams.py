@@ -1,0 +1,128 @@
+"""Frames of the streams as they are sent: market and user channel, PolyBolt, Binance. See ``wire`` for the rules."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from shared.venue.wire import Amount, MaybeAmount, Millis, Wire
+
+
+class WireChange(Wire):
+    """A level's new absolute size; 0 removes it."""
+
+    asset_id: str
+    price: Amount
+    size: Amount
+    side: Literal["BUY", "SELL"]
+    best_bid: MaybeAmount = None
+    best_ask: MaybeAmount = None
+
+
+class WirePriceChange(Wire):
+    """Market channel ``price_change``."""
+
+    market: str
+    timestamp: Millis
+    price_changes: tuple[WireChange, ...]
+
+
+class WireBestBidAsk(Wire):
+    """Market channel ``best_bid_ask``."""
+
+    asset_id: str
+    best_bid: MaybeAmount
+    best_ask: MaybeAmount
+    timestamp: Millis
+
+
+class WireTickSizeChange(Wire):
+    """Market channel ``tick_size_change``."""
+
+    asset_id: str
+    old_tick_size: Amount
+    new_tick_size: Amount
+    timestamp: Millis
+
+
+class WireLastTrade(Wire):
+    """Market channel ``last_trade_price``; the side is the taker's."""
+
+    asset_id: str
+    price: Amount
+    size: Amount
+    side: Literal["BUY", "SELL"]
+    timestamp: Millis
+    transaction_hash: str | None = None
+
+
+class WireMarketResolved(Wire):
+    """Market channel ``market_resolved``."""
+
+    market: str
+    winning_asset_id: str
+    timestamp: Millis
+
+
+class WireOrderEvent(Wire):
+    """An order by the user channel; a killed order's amounts may be empty."""
+
+    id: str
+    status: str
+    type: str
+    market: str
+    asset_id: str
+    size_matched: MaybeAmount = None
+    associate_trades: tuple[str, ...] | None = None
+    timestamp: Millis
+
+
+class WirePricePoint(Wire):
+    """PolyBolt: the exact text is the price; ``value`` is an approximation nobody should use."""
+
+    timestamp: Millis
+    full_accuracy_value: Amount
+
+
+class WirePricePayload(Wire):
+    """A price, or the history sent at subscribing."""
+
+    symbol: str
+    source: str
+    window_seconds: int | None = None
+    timestamp: Millis | None = None
+    full_accuracy_value: Amount | None = None
+    data: tuple[WirePricePoint, ...] | None = None
+
+
+class WirePriceFrame(Wire):
+    """A PolyBolt frame."""
+
+    v: Literal[1]
+    channel: Literal["price.crypto", "price.crypto.twap"]
+    seq: int
+    ts: Millis
+    snapshot: bool = False
+    dropped: int = 0
+    payload: WirePricePayload
+
+
+class WireBinanceTrade(Wire):
+    """Binance ``trade``."""
+
+    symbol: str = Field(alias="s")
+    trade_id: int = Field(alias="t")
+    price: Amount = Field(alias="p")
+    quantity: Amount = Field(alias="q")
+    event_ms: Millis = Field(alias="E")
+    traded_ms: Millis = Field(alias="T")
+
+
+class WireBinanceQuote(Wire):
+    """Binance ``bookTicker``; it has no time."""
+
+    symbol: str = Field(alias="s")
+    update_id: int = Field(alias="u")
+    bid: Amount = Field(alias="b")
+    bid_size: Amount = Field(alias="B")
+    ask: Amount = Field(alias="a")
+    ask_size: Amount = Field(alias="A")
