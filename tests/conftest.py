@@ -160,7 +160,10 @@ def database_url(server_url: str, template: str, administrator: psycopg.Connecti
     """A fresh clone of the Book for this test, as the superuser who owns it."""
     name = f"onebook_test_{os.getpid()}_{next(_serial)}"
     administrator.execute(
-        sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(template))
+        # Copying files is ten times faster here than the default, which writes every page to the log.
+        sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(
+            sql.Identifier(name), sql.Identifier(template)
+        )
     )
     yield _with_database(server_url, name)
     _drop(administrator, name)
