@@ -53,8 +53,9 @@ class AccountAccess:
 
 
 class AccountAccessSettings(VenueSettings):
-    """Adds read access to accounts: ACCOUNT_CREDENTIALS, JSON ``{account: {address, api_key, secret, passphrase, wallet,
-    signature_type}}``.
+    """Adds read access to accounts.
+
+    ACCOUNT_CREDENTIALS is JSON: ``{account: {address, api_key, secret, passphrase, wallet, signature_type}}``.
     """
 
     account_credentials: SecretStr = Field(
