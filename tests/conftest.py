@@ -7,6 +7,7 @@ alone.
 
 import fcntl
 import itertools
+import logging
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,6 +25,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 import pytest
 import pytest_asyncio
+import structlog
 from hypothesis import settings
 from psycopg import sql
 
@@ -209,3 +212,16 @@ def _no_secrets_left_over() -> Iterator[None]:
     """Redaction remembers for a process's life; a test's canaries must not reach the next test."""
     yield
     forget_secrets()
+
+
+@pytest.fixture
+def process_logs() -> Iterator[None]:
+    """Let a test configure the logs of this process, and undo it afterwards."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
+    yield
+    structlog.reset_defaults()
+    logging.captureWarnings(capture=False)
+    root.handlers, root.level = handlers, level
+    sys.excepthook, sys.unraisablehook, threading.excepthook = hooks

@@ -33,7 +33,6 @@ def bind_correlation(correlation_id: str) -> None:
 
 def configure_logs(service: str, *, level: str = "INFO", stream: TextIO | None = None) -> None:
     """Send every log line of this process to ``stream`` (stdout), redacted; also those of libraries and of a crash."""
-    target = stream if stream is not None else sys.stdout
     threshold = logging.getLevelNamesMapping()[level]
     structlog.configure(
         processors=[
@@ -44,7 +43,7 @@ def configure_logs(service: str, *, level: str = "INFO", stream: TextIO | None =
             _renderer(service),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=lambda *_: structlog.WriteLogger(stream if stream is not None else sys.stdout),
         cache_logger_on_first_use=False,
     )
     root = logging.getLogger()

@@ -175,6 +175,7 @@ async def test_the_pool_survives_a_server_that_ended_its_connections(table, admi
         assert await tx.scalar(text("SELECT 1")) == 1
 
 
+@pytest.mark.usefixtures("process_logs")
 async def test_a_stopped_statement_is_told_with_its_name_and_without_its_parameters(db, capsys):
     configure_logs("test")
     database = await db()
