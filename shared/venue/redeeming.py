@@ -1,7 +1,7 @@
 """Turning resolved tokens into cash through the gasless relayer; importable by execution alone.
 
 The batch is signed by our own code: one call, redeemPositions on the collateral adapter (Protocol V1) or redeem on the
-router for each outcome held (V2). The bytes are proved equal to the venue SDK's in the tests; its own client would fetch
+router for each outcome held (V2). The bytes are proved equal to those of the venue's SDK, whose client would fetch
 Gamma and an RPC node first and wait in a loop for the result. Redeeming twice is harmless: the second finds nothing.
 """
 

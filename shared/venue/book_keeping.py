@@ -1,0 +1,125 @@
+"""PURE: a token's book kept from snapshot and changes, with doubt (C6).
+
+The channel numbers nothing and repeats nothing, so a lost frame shows only as a contradiction: best prices that differ
+from the kept book's, a bid at or above an ask, a change of the grid. From then on the book is not continuous, and nobody
+trades on it, until the next snapshot.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from decimal import Decimal
+from types import MappingProxyType
+
+from shared.domain.books import Book, Level
+from shared.domain.ids import TokenId
+from shared.domain.orders import OrderSide
+from shared.venue.events import BookDelta, BookSnapshot, LevelChange, MarketEvent, TickSizeChange, TopOfBook
+
+_NOTHING: Mapping[Decimal, Decimal] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class BookState:
+    """One token's book as kept; ``doubt`` says why it is not to be traded on, empty when it is sound."""
+
+    token_id: TokenId
+    bids: Mapping[Decimal, Decimal] = field(default=_NOTHING)
+    asks: Mapping[Decimal, Decimal] = field(default=_NOTHING)
+    tick: Decimal | None = None
+    source_at: datetime | None = None
+    received_at: datetime | None = None
+    doubt: str = "no snapshot yet"
+
+    @property
+    def best_bid(self) -> Decimal | None:
+        return max(self.bids, default=None)
+
+    @property
+    def best_ask(self) -> Decimal | None:
+        return min(self.asks, default=None)
+
+    def book(self) -> Book | None:
+        """Return the book as a value, best level first; None before the first snapshot."""
+        if self.source_at is None or self.received_at is None:
+            return None
+        return Book(
+            token_id=self.token_id,
+            bids=tuple(Level(price, self.bids[price]) for price in sorted(self.bids, reverse=True)),
+            asks=tuple(Level(price, self.asks[price]) for price in sorted(self.asks)),
+            source_at=self.source_at,
+            received_at=self.received_at,
+            continuous=not self.doubt,
+        )
+
+
+def fold(state: BookState, event: MarketEvent) -> BookState:
+    """Return the book after an event; one that does not concern the token changes nothing."""
+    match event:
+        case BookSnapshot() if event.token_id == state.token_id:
+            return _from_snapshot(state, event)
+        case BookDelta():
+            changes = [change for change in event.changes if change.token_id == state.token_id]
+            return _changed(state, changes, event) if changes else state
+        case TopOfBook() if event.token_id == state.token_id:
+            return _compared(state, event.best_bid, event.best_ask, event.source_at)
+        case TickSizeChange() if event.token_id == state.token_id:
+            doubtful = replace(state, tick=event.new_tick)
+            return in_doubt(doubtful, f"the tick changed from {event.old_tick} to {event.new_tick}")
+        case _:
+            return state
+
+
+def in_doubt(state: BookState, why: str) -> BookState:
+    """Return the book marked as not continuous: after a reconnect, an unreadable frame, a contradiction."""
+    return state if state.doubt else replace(state, doubt=why)
+
+
+def _from_snapshot(state: BookState, event: BookSnapshot) -> BookState:
+    if state.source_at is not None and not state.doubt and event.source_at < state.source_at:
+        return state  # an older picture, delivered late
+    fresh = replace(
+        state,
+        bids={level.price: level.size for level in event.bids},
+        asks={level.price: level.size for level in event.asks},
+        tick=event.tick or state.tick,
+        source_at=event.source_at,
+        received_at=event.received_at,
+        doubt="",
+    )
+    return _uncrossed(fresh)
+
+
+def _changed(state: BookState, changes: list[LevelChange], event: BookDelta) -> BookState:
+    if state.source_at is None:
+        return state  # nothing to change before the first snapshot
+    if event.source_at < state.source_at:
+        return in_doubt(state, "a change came out of order")
+    bids, asks = dict(state.bids), dict(state.asks)
+    for change in changes:
+        side = bids if change.side is OrderSide.BUY else asks
+        if change.size > 0:
+            side[change.price] = change.size
+        else:
+            side.pop(change.price, None)
+    kept = replace(state, bids=bids, asks=asks, source_at=event.source_at, received_at=event.received_at)
+    last = changes[-1]
+    return _uncrossed(_compared(kept, last.best_bid, last.best_ask, event.source_at))
+
+
+def _compared(
+    state: BookState, best_bid: Decimal | None, best_ask: Decimal | None, source_at: datetime
+) -> BookState:
+    """Return the book, in doubt if the venue's best prices of this moment or later are not ours."""
+    if state.source_at is None or source_at < state.source_at:
+        return state
+    if (best_bid, best_ask) != (state.best_bid, state.best_ask):
+        ours = f"{state.best_bid}/{state.best_ask}"
+        return in_doubt(state, f"the venue's best prices are {best_bid}/{best_ask}, the kept book's {ours}")
+    return state
+
+
+def _uncrossed(state: BookState) -> BookState:
+    if state.best_bid is not None and state.best_ask is not None and state.best_bid >= state.best_ask:
+        return in_doubt(state, f"bid {state.best_bid} meets ask {state.best_ask}")
+    return state
