@@ -38,6 +38,8 @@ CREATE TABLE ledger_entries (
 );
 COMMENT ON TABLE ledger_entries IS 'One row moves one amount from one bucket to another, so the sum is zero by construction (R9).';
 CREATE INDEX ledger_entries_by_account ON ledger_entries (account_id, mode, entry_id);
+CREATE INDEX ledger_entries_results ON ledger_entries (account_id, mode, at)
+  WHERE from_bucket IN ('PNL', 'FEES') OR to_bucket IN ('PNL', 'FEES');
 CREATE INDEX ledger_entries_by_position ON ledger_entries (position_id);
 CREATE TABLE ledger_balances (
   account_id text NOT NULL REFERENCES accounts,

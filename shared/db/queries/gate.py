@@ -1,0 +1,277 @@
+"""The gate's facts, in one statement: what execution reads before it decides on an entry (E10)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Row, text
+
+from shared.db.engine import Tx
+from shared.db.queries.rows import milliseconds, read_book, read_fee, read_risk
+from shared.domain.books import Book
+from shared.domain.breaker import BreakerState, KillSwitch
+from shared.domain.controls import ControlInvalid, Controls, parse_controls
+from shared.domain.facts import (
+    BalanceFacts,
+    BookFacts,
+    CounterFacts,
+    DeadmanFacts,
+    GuardFacts,
+    HistoryFacts,
+    LossFacts,
+    MarketFacts,
+)
+from shared.domain.ids import (
+    AccountId,
+    ConditionId,
+    InstanceId,
+    Instrument,
+    SignalId,
+    StrategyId,
+    TokenId,
+    WindowId,
+)
+from shared.domain.modes import Mode
+from shared.domain.signals import Signal, SignalState
+from shared.domain.windows import SettlementRule, Side, Window, WindowState
+
+
+@dataclass(frozen=True, slots=True)
+class GateRead:
+    """One fresh read of everything the gate looks at; None is what could not be read."""
+
+    now: datetime
+    created_at: datetime
+    """When the signal was committed: where the latency to the send begins."""
+    signal: Signal
+    signal_state: SignalState
+    window: Window
+    guard: GuardFacts
+    mode_control: Mode | None
+    controls: Controls | None
+    venue_offset: timedelta | None
+    primary_feed_at: datetime | None
+    book: Book | None
+    book_facts: BookFacts | None
+    market: MarketFacts | None
+    history: HistoryFacts
+    counters: CounterFacts | None
+    losses: LossFacts | None
+    cash_usdc: Decimal | None
+    venue_balance: BalanceFacts | None
+    deadman: DeadmanFacts
+    heartbeats: Mapping[str, datetime]
+
+
+async def new_signals(tx: Tx) -> list[SignalId]:
+    """Return the signals nobody has decided yet, oldest first."""
+    statement = text("SELECT signal_id FROM signals WHERE state = 'NEW' ORDER BY created_at LIMIT 100")
+    return [SignalId(row.signal_id) for row in await tx.execute(statement)]
+
+
+_GATE_READ = text("""
+SELECT clock_timestamp() AS now, s.*, s.state AS signal_state,
+       w.series, w.interval_s, w.opens_at, w.closes_at, w.state AS window_state, w.rule, w.lookback_s, w.condition_id,
+       w.up_token, w.down_token, w.tick, w.min_size, w.fee_rate, w.fee_exponent, w.fee_taker_only, w.neg_risk, w.version,
+       w.accepting, w.strike,
+       g.breaker, g.kill_switch, g.halted, g.mode_ceiling, g.session_id,
+       e.epoch, e.reconciled_at,
+       m.read_at AS m_read_at, m.accepting AS m_accepting, m.tick AS m_tick, m.min_size AS m_min_size, m.fee_rate AS m_fee_rate,
+       m.fee_exponent AS m_fee_exponent, m.fee_taker_only AS m_fee_taker_only, m.version AS m_version,
+       m.up_token AS m_up_token, m.down_token AS m_down_token,
+       b.bids, b.asks, b.source_at, b.received_at, b.continuous,
+       (SELECT max(last_received_at) FROM feed_status WHERE feed = 'polymarket') AS book_feed_at,
+       (SELECT last_received_at FROM feed_status WHERE feed = 'binance_spot' AND symbol = s.instrument) AS primary_at,
+       (SELECT offset_ms FROM venue_clock WHERE source = 'clob') AS venue_offset_ms,
+       (SELECT jsonb_object_agg(key, value) FROM runtime_controls WHERE account_id = s.account_id) AS controls,
+       (SELECT jsonb_object_agg(service, at::text) FROM (SELECT service, max(at) AS at FROM heartbeats WHERE healthy
+          GROUP BY service) h) AS heartbeats,
+       (SELECT max(claimed_at) FROM orders WHERE account_id = s.account_id AND mode = s.mode AND purpose = 'ENTRY'
+          AND instrument = s.instrument) AS last_entry_at,
+       (SELECT max(opened_at) FROM positions WHERE account_id = s.account_id AND mode = s.mode
+          AND instrument = s.instrument AND side <> s.side) AS last_opposite_at,
+       (SELECT max(recorded_at) FROM fills WHERE account_id = s.account_id AND mode = s.mode) AS last_trade_at,
+       EXISTS (SELECT FROM window_entries x WHERE x.account_id = s.account_id AND x.mode = s.mode
+          AND x.window_id = s.window_id AND x.strategy_id = s.strategy_id AND x.released_at IS NULL) AS entered,
+       EXISTS (SELECT FROM orders x WHERE x.account_id = s.account_id AND x.mode = s.mode AND x.window_id = s.window_id
+          AND x.state = 'UNKNOWN') AS window_blocked,
+       (SELECT count(*) FROM entry_slots x WHERE x.account_id = s.account_id AND x.mode = s.mode
+          AND x.window_id = s.window_id AND x.instrument = s.instrument) AS window_orders,
+       EXISTS (SELECT FROM active_positions x WHERE x.account_id = s.account_id AND x.mode = s.mode
+          AND x.window_id = s.window_id) AS position_exists,
+       EXISTS (SELECT FROM orders x WHERE x.account_id = s.account_id AND x.mode = s.mode
+          AND x.state IN ('LIVE', 'CANCELLING')) AS resting,
+       c.open_count, c.exposure_usdc, coalesce(i.exposure_usdc, 0) AS instrument_usdc,
+       (SELECT coalesce(sum(booked_reserved + booked_positions), 0) FROM positions x WHERE x.account_id = s.account_id
+          AND x.mode = s.mode AND x.window_id = s.window_id) AS held_usdc,
+       coalesce(z.realized_usdc, 0) AS session_realized,
+       coalesce(u.unrealized, 0) AS unrealized, coalesce(d.realized, 0) AS day_realized, l.cash, l.equity,
+       v.balance AS venue_usdc, v.read_at AS venue_read_at
+  FROM signals s
+  JOIN windows w USING (window_id)
+  JOIN trading_gate g ON g.account_id = s.account_id AND g.mode = s.mode
+  LEFT JOIN LATERAL (SELECT epoch, reconciled_at FROM executor_epochs ORDER BY epoch DESC LIMIT 1) e ON true
+  LEFT JOIN market_facts m ON m.window_id = s.window_id
+  LEFT JOIN books_now b ON b.token_id = s.token_id
+  LEFT JOIN position_counters c ON c.account_id = s.account_id AND c.mode = s.mode
+  LEFT JOIN instrument_exposure i ON i.account_id = s.account_id AND i.mode = s.mode AND i.instrument = s.instrument
+  LEFT JOIN sessions z ON z.account_id = s.account_id AND z.mode = s.mode AND z.closed_at IS NULL
+  LEFT JOIN venue_balances v ON v.account_id = s.account_id AND v.mode = s.mode AND v.asset = 'USDC'
+  LEFT JOIN LATERAL (
+    SELECT sum(coalesce((q.bids->0->>0)::numeric, 0) * (p.bought_shares - p.sold_shares) - p.booked_positions) AS unrealized
+      FROM positions p LEFT JOIN books_now q ON q.token_id = p.token_id
+     WHERE p.account_id = s.account_id AND p.mode = s.mode AND p.state NOT IN ('CLOSED', 'VOID', 'SETTLEMENT', 'REDEEMING')) u ON true
+  LEFT JOIN LATERAL (
+    SELECT sum(CASE WHEN from_bucket IN ('PNL', 'FEES') THEN amount ELSE 0 END)
+         - sum(CASE WHEN to_bucket IN ('PNL', 'FEES') THEN amount ELSE 0 END) AS realized
+      FROM ledger_entries x WHERE x.account_id = s.account_id AND x.mode = s.mode
+       AND (from_bucket IN ('PNL', 'FEES') OR to_bucket IN ('PNL', 'FEES'))
+       AND at >= date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') d ON true
+  LEFT JOIN LATERAL (
+    SELECT sum(balance) FILTER (WHERE bucket = 'CASH') AS cash,
+           sum(balance) FILTER (WHERE bucket IN ('CASH', 'RESERVED', 'POSITIONS', 'RECEIVABLE')) AS equity
+      FROM ledger_balances x WHERE x.account_id = s.account_id AND x.mode = s.mode) l ON true
+ WHERE s.signal_id = :signal
+""")
+
+
+async def gate_read(tx: Tx, signal: SignalId, *, epoch: int) -> GateRead | None:
+    """Return the facts of one signal's gate as of now; None when there is no such signal."""
+    row = (await tx.execute(_GATE_READ, {"signal": signal})).one_or_none()
+    if row is None:
+        return None
+    book = read_book(row)
+    return GateRead(
+        now=row.now,
+        created_at=row.created_at,
+        signal=_signal(row),
+        signal_state=SignalState(row.signal_state),
+        window=_window(row),
+        guard=GuardFacts(
+            leader=row.epoch == epoch,
+            reconciled=row.reconciled_at is not None,
+            breaker=BreakerState(row.breaker),
+            kill_switch=KillSwitch(row.kill_switch),
+            halted=row.halted,
+        ),
+        mode_control=Mode(row.mode_ceiling),
+        controls=_controls(row.controls),
+        venue_offset=None if row.venue_offset_ms is None else milliseconds(row.venue_offset_ms),
+        primary_feed_at=row.primary_at,
+        book=book,
+        book_facts=None
+        if book is None
+        else BookFacts(
+            continuous=book.continuous,
+            received_at=max(book.received_at, row.book_feed_at or book.received_at),
+            best_ask=book.best_ask,
+        ),
+        market=_market(row),
+        history=HistoryFacts(row.last_entry_at, row.last_opposite_at, row.last_trade_at),
+        counters=_counters(row),
+        losses=_losses(row),
+        cash_usdc=row.cash,
+        venue_balance=None if row.venue_usdc is None else BalanceFacts(row.venue_usdc, row.venue_read_at),
+        deadman=DeadmanFacts(resting=row.resting),
+        heartbeats={
+            name: datetime.fromisoformat(at)  # Postgres writes +00; Python reads it
+            for name, at in (row.heartbeats or {}).items()
+        },
+    )
+
+
+def _controls(rows: Mapping[str, str] | None) -> Controls | None:
+    try:
+        return parse_controls(rows or {})
+    except ControlInvalid:
+        return None  # what cannot be read closes the gate (P3)
+
+
+def _signal(row: Row[Any]) -> Signal:
+    return Signal(
+        signal_id=SignalId(row.signal_id),
+        account_id=AccountId(row.account_id),
+        mode=Mode(row.mode),
+        strategy_id=StrategyId(row.strategy_id),
+        instance_id=InstanceId(row.instance_id),
+        window_id=WindowId(row.window_id),
+        instrument=Instrument(row.instrument),
+        side=Side(row.side),
+        token_id=TokenId(row.token_id),
+        price=row.price,
+        amount_usdc=row.amount_usdc,
+        confidence=row.confidence,
+        made_at=row.made_at,
+        expires_at=row.expires_at,
+        risk=read_risk(row.risk),
+        evidence=row.evidence,
+    )
+
+
+def _window(row: Row[Any]) -> Window:
+    return Window(
+        window_id=WindowId(row.window_id),
+        instrument=Instrument(row.instrument),
+        series=row.series,
+        interval_s=row.interval_s,
+        opens_at=row.opens_at,
+        closes_at=row.closes_at,
+        state=WindowState(row.window_state),
+        rule=SettlementRule(row.rule),
+        lookback_s=row.lookback_s,
+        condition_id=None if row.condition_id is None else ConditionId(row.condition_id),
+        up_token=None if row.up_token is None else TokenId(row.up_token),
+        down_token=None if row.down_token is None else TokenId(row.down_token),
+        tick=row.tick,
+        min_size=row.min_size,
+        fee=read_fee(row.fee_rate, row.fee_exponent, taker_only=row.fee_taker_only),
+        neg_risk=row.neg_risk,
+        version=row.version,
+        accepting=row.accepting,
+        strike=row.strike,
+    )
+
+
+def _market(row: Row[Any]) -> MarketFacts | None:
+    fee = read_fee(row.m_fee_rate, row.m_fee_exponent, taker_only=row.m_fee_taker_only)
+    if row.m_read_at is None or fee is None:
+        return None
+    return MarketFacts(
+        read_at=row.m_read_at,
+        accepting=row.m_accepting,
+        tick=row.m_tick,
+        min_size=row.m_min_size,
+        fee=fee,
+        version=row.m_version,
+        up_token=TokenId(row.m_up_token),
+        down_token=TokenId(row.m_down_token),
+    )
+
+
+def _counters(row: Row[Any]) -> CounterFacts | None:
+    if row.open_count is None or row.cash is None:
+        return None
+    return CounterFacts(
+        entered=row.entered,
+        window_blocked=row.window_blocked,
+        window_orders=row.window_orders,
+        position_exists=row.position_exists,
+        open_positions=row.open_count,
+        exposure_usdc=row.exposure_usdc,
+        instrument_usdc=row.instrument_usdc,
+        deployed_usdc=row.exposure_usdc,
+        held_usdc=row.held_usdc,
+        free_capital_usdc=row.cash,
+    )
+
+
+def _losses(row: Row[Any]) -> LossFacts | None:
+    if row.equity is None:
+        return None
+    return LossFacts(
+        session_pnl_usdc=row.session_realized + row.unrealized,
+        daily_pnl_usdc=row.day_realized + row.unrealized,
+        day_start_usdc=row.equity - row.day_realized,
+    )
