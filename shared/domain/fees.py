@@ -45,6 +45,6 @@ def largest_fee(amount_usdc: Decimal, schedule: FeeSchedule) -> Decimal:
     A fill at p buys amount/p shares, so it pays amount x rate x p^(e-1) x (1-p)^e. With e = 1 that is
     amount x rate x (1-p): a better price means a bigger fee, so the limit price bounds nothing, and only p -> 0 does.
     With any e > 1 both powers are at most 1, so the same bound holds, generously. Each fill's rounding is at most one
-    step, which the bound covers: what it leaves free is amount x rate x p, hundreds of steps at any price worth buying.
+    step, which the bound covers: it leaves amount x rate x p free, seventy steps on a dollar at one cent.
     """
     return up(amount_usdc * schedule.rate, FEE_STEP)

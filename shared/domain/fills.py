@@ -56,7 +56,9 @@ def walk(levels: Sequence[Level], side: OrderSide, limit_price: Decimal, amount:
     ``amount`` is USDC to spend for a BUY, shares to give for a SELL. What the levels within the limit cannot satisfy is
     killed; a better price gives more shares, never change.
     """
-    reachable = [level for level in levels if _is_within(level.price, side, limit_price) and level.size >= MICRO]
+    reachable = [
+        level for level in levels if _is_within(level.price, side, limit_price) and level.size >= MICRO
+    ]
     visible = sum((_depth(level, side) for level in reachable), ZERO)
     share = amount / visible if visible > 0 else Decimal(1)
     fills = _buy(reachable, amount) if side is OrderSide.BUY else _sell(reachable, amount)
