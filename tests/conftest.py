@@ -222,6 +222,7 @@ def process_logs() -> Iterator[None]:
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
     yield
     structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
     logging.captureWarnings(capture=False)
     root.handlers, root.level = handlers, level
     sys.excepthook, sys.unraisablehook, threading.excepthook = hooks
