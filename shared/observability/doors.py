@@ -75,7 +75,7 @@ class _Handler(BaseHTTPRequestHandler):
             if self.command != "HEAD":
                 self.wfile.write(page.body)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 the name http.server calls
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 the signature of the base class
         get_logger().debug("door_answered", line=format % args)
