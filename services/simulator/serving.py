@@ -19,7 +19,7 @@ from services.simulator.faults import Faults
 from services.simulator.feeds_stream import binance_app, polybolt_app
 from services.simulator.gamma_http import gamma_routes
 from services.simulator.relayer_http import Relayer, relayer_routes
-from services.simulator.rpc_http import rpc_routes
+from services.simulator.rpc_http import Node, rpc_routes
 from services.simulator.settlement import Chain
 from services.simulator.timetable import Timetable
 from services.simulator.venue import Venue, to_ms
@@ -42,7 +42,8 @@ class Simulator:
     venue: Venue
     streams: Streams
     apps: dict[str, web.Application]
-    urls: dict[str, str]
+    urls: dict[str, str]  # known once ``ready`` is set
+    ready: asyncio.Event
     stop: asyncio.Event
 
 
@@ -69,12 +70,12 @@ def build(settings: SimulatorSettings, world: World, clock: Clock) -> Simulator:
         "gamma": _app(venue, "gamma", gamma_routes(venue)),
         "data": _app(venue, "data", data_routes(venue, int(settings.data_lag_s * 1000))),
         "relayer": _app(venue, "relayer", relayer_routes(relayer)),
-        "rpc": _app(venue, "rpc", rpc_routes(venue)),
+        "rpc": _app(venue, "rpc", rpc_routes(Node(venue, relayer.mined_ms))),
         "polybolt": polybolt_app(world, clock, known, faults),
         "binance": binance_app(world, clock, faults),
         "control": _app(None, "control", control_routes(control)),
     }
-    return Simulator(venue, streams, apps, urls, stop)
+    return Simulator(venue, streams, apps, urls, asyncio.Event(), stop)
 
 
 async def serve(simulator: Simulator, settings: SimulatorSettings) -> None:
@@ -93,6 +94,7 @@ async def serve(simulator: Simulator, settings: SimulatorSettings) -> None:
             pump = group.create_task(pump_timetable(simulator))
             if settings.ready_file is not None:
                 _write_whole(settings.ready_file, json.dumps(simulator.urls, indent=1) + "\n")
+            simulator.ready.set()
             await simulator.stop.wait()
             pump.cancel()
 

@@ -59,7 +59,11 @@ def test_a_trade_is_matched_then_mined_then_confirmed():
     floor.pass_ms(floor.exchange.rules.mined_ms - 1)
     assert floor.wallet.cash == micro("100")
     floor.pass_ms(10_000)
-    assert [status for kind, status in floor.heard.events if kind == "TRADE"] == ["MATCHED", "MINED", "CONFIRMED"]
+    assert [status for kind, status in floor.heard.events if kind == "TRADE"] == [
+        "MATCHED",
+        "MINED",
+        "CONFIRMED",
+    ]
 
 
 def test_a_taker_is_held_and_meets_the_book_as_it_is_then():
@@ -140,7 +144,9 @@ def test_two_users_trade_with_each_other_across_the_mirror():
     floor.fund(OTHER_WALLET, OWNER, 100)
     floor.post(**REST_AT_50)  # BUY 10 UP at 0.50
     other = {"maker": OTHER_WALLET, "signer": OTHER_WALLET, "tokenId": DOWN}
-    answer = floor.post(**other, makerAmount="5000000", takerAmount="10000000")  # BUY DOWN for 5 dollars at 0.50
+    answer = floor.post(
+        **other, makerAmount="5000000", takerAmount="10000000"
+    )  # BUY DOWN for 5 dollars at 0.50
     assert answer.body["status"] == "matched"
     floor.pass_ms(10_000)
     shares = floor.wallet.tokens[UP]
@@ -150,7 +156,9 @@ def test_two_users_trade_with_each_other_across_the_mirror():
 
 
 def test_a_gtd_order_ends_a_minute_before_its_second():
-    floor = Floor(SmallWorld(window=replace(WINDOW, closes_at_ms=START_MS + 900_000, resolves_at_ms=START_MS + 950_000)))
+    floor = Floor(
+        SmallWorld(window=replace(WINDOW, closes_at_ms=START_MS + 900_000, resolves_at_ms=START_MS + 950_000))
+    )
     floor.post(**REST_AT_50 | {"orderType": "GTD"}, expiration=str(START_MS // 1000 + 200))
     floor.pass_ms(139_999)
     assert list(floor.exchange.live_orders())
@@ -232,28 +240,56 @@ def test_no_cent_appears_or_disappears(seed, rounding):
     """Whatever is traded: cash = deposits + net of settled trades + redemptions, tokens = bought - sold - burnt."""
     chance = random.Random(seed)
     frames = [
-        ladder(START_MS + 200 * turn, f"0.{p}x{chance.randint(1, 30)} 0.{p - 1}x40", f"0.{p + 2}x{chance.randint(1, 30)} 0.{p + 3}x90")
+        ladder(
+            START_MS + 200 * turn,
+            f"0.{p}x{chance.randint(1, 30)} 0.{p - 1}x40",
+            f"0.{p + 2}x{chance.randint(1, 30)} 0.{p + 3}x90",
+        )
         for turn in range(60)
         for p in (chance.randint(20, 90),)
     ]
-    floor = Floor(SmallWorld(frames), Rules(taker_hold_ms=50, mined_ms=300, confirmed_ms=500, fee_rounding=rounding), usdc=60)
+    floor = Floor(
+        SmallWorld(frames),
+        Rules(taker_hold_ms=50, mined_ms=300, confirmed_ms=500, fee_rounding=rounding),
+        usdc=60,
+    )
     floor.faults.arm("match_then_failed", times=2)
     for salt in range(40):
         side, price = chance.choice(["BUY", "SELL"]), chance.randint(20, 95)
         kind = chance.choice(["FAK", "FOK", "GTC"])
         shares = chance.randint(5, 25)
         # A GTC order has two decimals of shares, a FAK or FOK BUY two of dollars.
-        cash = shares * price * 10_000 if kind == "GTC" or side == "SELL" else shares * price // 100 * 1_000_000
-        given_shares = shares * 1_000_000 if kind == "GTC" or side == "SELL" else cash // price * 100 // 100 * 100
+        cash = (
+            shares * price * 10_000 if kind == "GTC" or side == "SELL" else shares * price // 100 * 1_000_000
+        )
+        given_shares = (
+            shares * 1_000_000 if kind == "GTC" or side == "SELL" else cash // price * 100 // 100 * 100
+        )
         maker, taker = (cash, given_shares) if side == "BUY" else (given_shares, cash)
-        floor.post_held(body(side=side, makerAmount=str(maker), takerAmount=str(taker), salt=salt, orderType=kind, tokenId=chance.choice([UP, DOWN])))
+        floor.post_held(
+            body(
+                side=side,
+                makerAmount=str(maker),
+                takerAmount=str(taker),
+                salt=salt,
+                orderType=kind,
+                tokenId=chance.choice([UP, DOWN]),
+            )
+        )
         floor.pass_ms(chance.randint(0, 400))
     floor.pass_ms(130_000)
     wallet, settlement = floor.wallet, floor.exchange.settlement
     settlement.redeem(wallet, floor.market, floor.now_ms, "0x1")
-    legs = [(trade, leg) for trade in settlement.trades.values() for leg in trade.own_legs() if trade.status == "CONFIRMED"]
+    legs = [
+        (trade, leg)
+        for trade in settlement.trades.values()
+        for leg in trade.own_legs()
+        if trade.status == "CONFIRMED"
+    ]
     assert all(trade.status in ("CONFIRMED", "FAILED") for trade in settlement.trades.values())
-    assert wallet.cash == wallet.deposited + sum(leg.net_cash for _, leg in legs) + sum(r.paid for r in settlement.redemptions)
+    assert wallet.cash == wallet.deposited + sum(leg.net_cash for _, leg in legs) + sum(
+        r.paid for r in settlement.redemptions
+    )
     assert wallet.cash >= 0
     assert (wallet.on_the_way, wallet.reserved) == ({}, {})
     for token, is_up in ((UP, True), (DOWN, False)):

@@ -50,7 +50,9 @@ def test_a_sell_takes_the_dearest_bids_first_and_stops_at_its_limit():
 
 
 def test_buying_down_meets_the_bids_of_up_at_one_minus_their_price():
-    fills, _whole = book(bids="0.50x4 0.49x3").plan(taker(limit="0.51", shares="7", is_up=False), short_micro=1)
+    fills, _whole = book(bids="0.50x4 0.49x3").plan(
+        taker(limit="0.51", shares="7", is_up=False), short_micro=1
+    )
     assert seen(fills) == [(500_000, 4_000_000), (510_000, 3_000_000)]
 
 
@@ -65,7 +67,11 @@ def test_recorded_liquidity_comes_before_users_and_users_by_arrival():
 
 @pytest.mark.parametrize(
     ("budget", "price", "shares", "cash"),
-    [("1.2", "0.55", 2_181_817, 1_199_999), ("1", "0.07", 14_285_713, 999_999), ("1.52", "0.71", 2_140_844, 1_519_999)],
+    [
+        ("1.2", "0.55", 2_181_817, 1_199_999),
+        ("1", "0.07", 14_285_713, 999_999),
+        ("1.52", "0.71", 2_140_844, 1_519_999),
+    ],
 )
 def test_a_budget_buys_what_the_captured_answers_show(budget, price, shares, cash):
     fills, whole = book(asks=f"{price}x1000").plan(taker(limit=price, budget=budget), short_micro=1)
@@ -97,7 +103,9 @@ def test_taking_eats_the_book_of_both_tokens():
 def test_a_new_frame_trades_with_the_orders_it_crosses():
     shown = book(bids="0.40x1", asks="0.60x1")
     shown.rest("mine", is_up=False, side="SELL", price=550_000, shares=5 * MICRO)  # BUY UP at 0.45
-    met = shown.replace(to_micro([(Decimal("0.40"), Decimal(1))]), {440_000: 2 * MICRO, 450_000: MICRO, 460_000: MICRO})
+    met = shown.replace(
+        to_micro([(Decimal("0.40"), Decimal(1))]), {440_000: 2 * MICRO, 450_000: MICRO, 460_000: MICRO}
+    )
     assert [(order.order_id, shares) for order, shares in met] == [("mine", 3 * MICRO)]
     assert shown.asks == {460_000: MICRO}
     assert shown.resting["mine"].shares == 2 * MICRO
@@ -144,14 +152,20 @@ LEVELS = st.dictionaries(st.integers(1, 99).map(lambda p: p * 10_000), st.intege
     amount=st.integers(10**6, 10**9),
     budget=st.booleans(),
 )
-def test_a_plan_never_breaks_the_limit_the_target_or_the_book(asks, bids, side, is_up, limit, amount, budget):
+def test_a_plan_never_breaks_the_limit_the_target_or_the_book(
+    *, asks, bids, side, is_up, limit, amount, budget
+):
     shown = MirroredBook(dict(bids), dict(asks))
     by_budget = budget and side == "BUY"
-    wanted = Taker(is_up, side, limit * 10_000, shares=0 if by_budget else amount, budget=amount if by_budget else 0)
+    wanted = Taker(
+        is_up, side, limit * 10_000, shares=0 if by_budget else amount, budget=amount if by_budget else 0
+    )
     fills, _whole = shown.plan(wanted, short_micro=1)
     sign = 1 if side == "BUY" else -1
     assert all(sign * fill.price <= sign * wanted.limit for fill in fills)
-    assert [fill.price for fill in fills] == sorted((fill.price for fill in fills), key=lambda price: sign * price)
+    assert [fill.price for fill in fills] == sorted(
+        (fill.price for fill in fills), key=lambda price: sign * price
+    )
     assert all(fill.cash == cash_of(fill.price, fill.shares) and fill.shares > 0 for fill in fills)
     assert sum(fill.cash if by_budget else fill.shares for fill in fills) <= amount
     before = sum(sum(levels.values()) for levels in shown.levels(is_up=is_up))

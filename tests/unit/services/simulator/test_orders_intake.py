@@ -59,7 +59,10 @@ def test_a_malformed_order_is_an_invalid_payload(spoil):
         parse(posted)
 
 
-@pytest.mark.parametrize("payload", [None, [], {}, {"order": 1}, "text", body() | {"orderType": "IOC"}, body() | {"postOnly": True}])
+@pytest.mark.parametrize(
+    "payload",
+    [None, [], {}, {"order": 1}, "text", body() | {"orderType": "IOC"}, body() | {"postOnly": True}],
+)
 def test_what_is_no_order_at_all_is_an_invalid_payload(payload):
     with pytest.raises(Refused, match="Invalid order payload"):
         parse(payload)
@@ -79,7 +82,9 @@ def test_the_first_broken_rule_is_named():
         "domain": ("3", "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa"),
         "signature": "0x00",
     }
-    assert text(floor.post_body(body(**wrong), foreign)) == "the order owner has to be the owner of the API KEY"
+    assert (
+        text(floor.post_body(body(**wrong), foreign)) == "the order owner has to be the owner of the API KEY"
+    )
     assert text(floor.post(**wrong | {"maker": STRANGER, "signer": STRANGER})) == (
         "the order signer address has to be the address of the API KEY"
     )
@@ -194,11 +199,15 @@ def test_amounts_rounded_as_the_sdk_rounds_them_are_on_the_grid(tick, side, make
 def test_market_orders_take_two_decimals_and_the_ticks_four(side, maker, taker):
     floor = Floor()
     floor.give(WINDOW.up_token, "200")
-    assert text(floor.post(side=side, makerAmount=maker, takerAmount=taker)).startswith("invalid amounts, the market")
+    assert text(floor.post(side=side, makerAmount=maker, takerAmount=taker)).startswith(
+        "invalid amounts, the market"
+    )
 
 
 def test_a_price_outside_the_book_is_off_the_grid():
-    assert "breaks minimum tick size rule" in text(Floor().post(makerAmount="10000000", takerAmount="10000000"))
+    assert "breaks minimum tick size rule" in text(
+        Floor().post(makerAmount="10000000", takerAmount="10000000")
+    )
 
 
 def test_a_marketable_order_is_worth_a_dollar():

@@ -28,18 +28,48 @@ AT = 1713398400000
 SIGNED_BUY = "0x89f178136333c8ebb32a19146cb891233e3202d474be6ef730c24dbc06ae4d2a0c99948a86d9b57de0f2c0bb8ec6964aa244ecf17cfa3a95b86878d0b64ad78a1b"
 
 
-def fields(salt, maker, amounts, side, kind, token=TOKEN, at=AT, builder=ZERO):
+def fields(salt, maker, amounts, side, kind, *, token=TOKEN, at=AT, builder=ZERO):
     return SignedFields(salt, maker, maker, token, *amounts, side, kind, at, ZERO, builder)
 
 
 BUY = (100_000_000, 50_000_000)
 VECTORS = [
-    (fields(123456789, OWNER, BUY, "BUY", 0), DOMAIN_STANDARD, "0x32961c48ddac87ed3582f8e02097cd0eff4fcf80460306bd44b3710438dfa64c", SIGNED_BUY),
-    (fields(987654321, OWNER, BUY[::-1], "SELL", 0), DOMAIN_NEG_RISK, "0x8b878404bd92dea2bfea9975c9fcd816ec70a57ae431cb20d67bb773744aaef3", "0xf7d60d64364e2615b08d9f69f3ea9afd3b4f83ecfbf05ddd3ca83f4916277fb97d2d080758d17c8e91c928aceb8ff252477ebaec051b672832500f63b4d36b061c"),
-    (fields(1, OWNER, BUY, "BUY", 0, at=1713398500000, builder=ONE), DOMAIN_STANDARD, "0x3df0b6f6ddfca837bc36964cae968b34ad35640b5d98f557c104da97e804e36a", "0xf4d2b34659e8bc07a9572d40ee5a1639a1157409613b4c21566b1f33fd8fe11a364b3f306668cae7248ca7cdf72378f9266bc5628585aa939644400030671e081c"),
-    (fields(333333333, ONES, BUY, "BUY", 3), DOMAIN_STANDARD, "0x48cfd4c03dcee72230750e2dc5ea71048e91244c2a9fec2ed6ef790a74869596", None),
-    (fields(123456789, OWNER, BUY, "BUY", 0, token=POSITION), DOMAIN_V3, "0xb7f66f00523a4330d63307641765f4127d3bcbdcffbc7b9065466cba5c63825c", None),
-    (fields(123456789, OWNER, BUY, "BUY", 0), DOMAIN_V3, "0xebbc5881e0995ce4d28b2725b16c901917e02c9288525024b4cf64d23d1c5ec0", "0x342b617601b5766f2fe6ef71c534f4f85ccdf4f1efc55c8cd18179381542f8605b30ac945b462d32265f06a26b47c8a2e15e5f907db303d464daec69a3d049681c"),
+    (
+        fields(123456789, OWNER, BUY, "BUY", 0),
+        DOMAIN_STANDARD,
+        "0x32961c48ddac87ed3582f8e02097cd0eff4fcf80460306bd44b3710438dfa64c",
+        SIGNED_BUY,
+    ),
+    (
+        fields(987654321, OWNER, BUY[::-1], "SELL", 0),
+        DOMAIN_NEG_RISK,
+        "0x8b878404bd92dea2bfea9975c9fcd816ec70a57ae431cb20d67bb773744aaef3",
+        "0xf7d60d64364e2615b08d9f69f3ea9afd3b4f83ecfbf05ddd3ca83f4916277fb97d2d080758d17c8e91c928aceb8ff252477ebaec051b672832500f63b4d36b061c",
+    ),
+    (
+        fields(1, OWNER, BUY, "BUY", 0, at=1713398500000, builder=ONE),
+        DOMAIN_STANDARD,
+        "0x3df0b6f6ddfca837bc36964cae968b34ad35640b5d98f557c104da97e804e36a",
+        "0xf4d2b34659e8bc07a9572d40ee5a1639a1157409613b4c21566b1f33fd8fe11a364b3f306668cae7248ca7cdf72378f9266bc5628585aa939644400030671e081c",
+    ),
+    (
+        fields(333333333, ONES, BUY, "BUY", 3),
+        DOMAIN_STANDARD,
+        "0x48cfd4c03dcee72230750e2dc5ea71048e91244c2a9fec2ed6ef790a74869596",
+        None,
+    ),
+    (
+        fields(123456789, OWNER, BUY, "BUY", 0, token=POSITION),
+        DOMAIN_V3,
+        "0xb7f66f00523a4330d63307641765f4127d3bcbdcffbc7b9065466cba5c63825c",
+        None,
+    ),
+    (
+        fields(123456789, OWNER, BUY, "BUY", 0),
+        DOMAIN_V3,
+        "0xebbc5881e0995ce4d28b2725b16c901917e02c9288525024b4cf64d23d1c5ec0",
+        "0x342b617601b5766f2fe6ef71c534f4f85ccdf4f1efc55c8cd18179381542f8605b30ac945b462d32265f06a26b47c8a2e15e5f907db303d464daec69a3d049681c",
+    ),
 ]
 
 
@@ -51,8 +81,12 @@ def test_an_order_has_the_published_id_and_signer(order, domain, identity, signa
 
 
 def test_domain_separators_are_the_published_ones():
-    assert DOMAIN_STANDARD.separator.hex() == "3264e159346253e26a64e00b69032db0e7d32f94628de3e6eecb50304d7af3d2"
-    assert DOMAIN_NEG_RISK.separator.hex() == "9b858f53327b0bd13af8ec14cfb35234fb9eb7b0504d1a4e61f433840d30e81a"
+    assert (
+        DOMAIN_STANDARD.separator.hex() == "3264e159346253e26a64e00b69032db0e7d32f94628de3e6eecb50304d7af3d2"
+    )
+    assert (
+        DOMAIN_NEG_RISK.separator.hex() == "9b858f53327b0bd13af8ec14cfb35234fb9eb7b0504d1a4e61f433840d30e81a"
+    )
     assert DOMAIN_V3.separator.hex() == "466c63910185bbd55e8679264200c4e0abdcbb0c6264eb3d41d13326022e095b"
 
 
@@ -110,7 +144,13 @@ SECRET = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 @pytest.mark.parametrize(
     ("timestamp", "method", "path", "body", "expected"),
     [
-        ("1000000", "test-sign", "/orders", b'{"hash": "0x123"}', "ZwAdJKvoYRlEKDkNMwd5BuwNNtg93kNaR_oU2HrfVvc="),
+        (
+            "1000000",
+            "test-sign",
+            "/orders",
+            b'{"hash": "0x123"}',
+            "ZwAdJKvoYRlEKDkNMwd5BuwNNtg93kNaR_oU2HrfVvc=",
+        ),
         ("1700000000", "GET", "/data/orders", b"", "m6lGS9WyES7JjpAYNd7zIdW5bfHxAAI_pIa1St9vLO4="),
         ("1700000000", "POST", "/order", b'{"a":1}', "cLK0Q2Ed2O7DADp_5dDi2ytUgLoAal-l_plGYO-Tnzs="),
     ],

@@ -58,7 +58,7 @@ WINDOW = SimWindow(
 
 
 def ladder(at_ms: int, bids: str, asks: str) -> Ladder:
-    """"0.50x100 0.49x50" -> levels, best first."""
+    """ "0.50x100 0.49x50" -> levels, best first."""
 
     def levels(text: str) -> tuple[tuple[Decimal, Decimal], ...]:
         return tuple((Decimal(p), Decimal(s)) for p, s in (level.split("x") for level in text.split()))
@@ -78,10 +78,10 @@ class SmallWorld:
     def windows_until(self, at_ms: int) -> Sequence[SimWindow]:
         return [self.window] if self.window.listed_at_ms <= at_ms else []
 
-    def ladders(self, window: SimWindow) -> Iterator[Ladder]:
+    def ladders(self, _window: SimWindow) -> Iterator[Ladder]:
         return iter(self.frames)
 
-    def feed(self, asset: str, from_ms: int) -> Iterator[FeedTick]:
+    def feed(self, _asset: str, _from_ms: int) -> Iterator[FeedTick]:
         return iter(())
 
     def banner(self) -> Sequence[str]:
@@ -109,7 +109,7 @@ class Heard:
     def resolved(self, market: Market) -> None:
         self.events.append(("resolved", market.window.slug))
 
-    def order_changed(self, order: Order, kind: str, status: str) -> None:
+    def order_changed(self, _order: Order, kind: str, status: str) -> None:
         self.events.append((kind, status))
 
     def trade_changed(self, trade: Trade) -> None:
