@@ -62,7 +62,7 @@ def whole_window(
     binance: Sequence[tuple[float, float]] = (),
 ) -> RecordedWindow | None:
     """Return the window, thinned to the last book in every ``every_s``; None when it is not whole or not clear."""
-    kept = [book for book in sorted(books, key=lambda book: book.at_s) if 0 <= book.at_s <= duration_s]
+    kept = [book for book in sorted(books, key=lambda book: book.at_s) if 0 <= book.at_s < duration_s]
     if not kept or kept[0].at_s > LATEST_START * duration_s or kept[-1].at_s < EARLIEST_END * duration_s:
         return None
     longest = max((later.at_s - book.at_s for book, later in pairwise(kept)), default=0.0)

@@ -75,9 +75,7 @@ class _ScheduledWorld:
             yield Ladder(at_ms, *flat_frame(seed, turn))
         length_ms = window.closes_at_ms - window.opens_at_ms
         for frame in self._timelines[window.asset].frames(self._places[window.slug]):
-            at_ms = window.opens_at_ms + round(frame.at_share * length_ms)
-            if at_ms < window.closes_at_ms:
-                yield Ladder(at_ms, frame.bids, frame.asks)
+            yield Ladder(window.opens_at_ms + int(frame.at_share * length_ms), frame.bids, frame.asks)
 
     def feed(self, asset: str, from_ms: int) -> Iterator[FeedTick]:
         """Yield all feeds of an asset from ``from_ms`` on."""

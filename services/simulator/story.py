@@ -42,7 +42,7 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A book of the UP token, ``at_share`` of the window's length after its open."""
+    """A book of the UP token, ``at_share`` (0 to below 1) of the window's length after its open."""
 
     at_share: float
     bids: Levels

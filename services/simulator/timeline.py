@@ -196,9 +196,8 @@ class Timeline:
         return sha256(f"{self._seed}:{slug}:{what}".encode()).hexdigest()
 
     def _token(self, slug: str, side: str) -> str:
-        """Return a Protocol V1 token id; V2 ids are told by bits 40 to 103, which are zero there."""
-        token = int(self._identity(slug, side), 16) | 1 << 40
-        return str(token)
+        """Return a Protocol V1 token id, a hash; V2 ids are told by bits 40 to 103, which are zero there."""
+        return str(int(self._identity(slug, side), 16))
 
 
 def _series_id(asset: str, label: str) -> str:

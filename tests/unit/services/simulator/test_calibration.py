@@ -5,7 +5,7 @@ import os
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
-from math import isfinite, log
+from math import exp, isfinite, log
 from pathlib import Path
 from statistics import NormalDist, fmean, median, quantiles, stdev
 from typing import Any
@@ -32,9 +32,7 @@ def columns(path: Path, *names: str) -> list[Sequence[Any]]:
 
 
 def modelled(lag: Lag, share: float) -> float:
-    return lag.floor_s + lag.excess_median_s * 2.718281828 ** (
-        lag.excess_spread * NormalDist().inv_cdf(share)
-    )
+    return lag.floor_s + lag.excess_median_s * exp(lag.excess_spread * NormalDist().inv_cdf(share))
 
 
 def percentiles(values: Sequence[float]) -> tuple[float, float, float]:

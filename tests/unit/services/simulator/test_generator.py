@@ -68,6 +68,17 @@ def test_makers_know_the_price_but_hold_an_opinion(story: GeneratedStory) -> Non
     assert 0.01 < stdev(strays) < 0.08
 
 
+def test_opinions_wander_while_the_price_stands_still(story: GeneratedStory) -> None:
+    still = tuple(0.0 for _ in range(GRID.steps + 1))
+    middles = [
+        float(frame.bids[0][0] + frame.asks[0][0]) / 2
+        for frame in story.frames(0, still)
+        if frame.at_share < 0.9 and frame.bids and frame.asks
+    ]
+    # A z-score of 0.15 around one half is six cents.
+    assert 0.03 < stdev(middles) < 0.09
+
+
 def test_at_the_edge_only_the_winner_has_bids(story: GeneratedStory) -> None:
     sure = tuple(0.05 for _ in range(GRID.steps + 1))
     last = list(islice(story.frames(0, sure), 1, 200))[-1]
