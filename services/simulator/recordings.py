@@ -29,7 +29,7 @@ SAMPLE_PATH = Path("data", "sample", "btc_orderbook.csv")
 M5, M15 = 300, 900
 
 
-class RecordingMissing(Exception):
+class RecordingMissing(ValueError):
     """A recording cannot be read; the message says what to install or set."""
 
 
