@@ -1,22 +1,19 @@
 """PURE: a token's book kept from snapshot and changes, with doubt (C6).
 
 The channel numbers nothing and repeats nothing, so a lost frame shows only as a contradiction: best prices that differ
-from the kept book's, a bid at or above an ask, a change of the grid. From then on the book is not continuous, and nobody
-trades on it, until the next snapshot.
+from the kept book's, a bid at or above an ask, a change of the grid. From then on the book is not continuous, and
+nobody trades on it, until the next snapshot, by stream or read anew.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
-from types import MappingProxyType
 
 from shared.domain.books import Book, Level
 from shared.domain.ids import TokenId
 from shared.domain.orders import OrderSide
 from shared.venue.events import BookDelta, BookSnapshot, LevelChange, MarketEvent, TickSizeChange, TopOfBook
-
-_NOTHING: Mapping[Decimal, Decimal] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +21,13 @@ class BookState:
     """One token's book as kept; ``doubt`` says why it is not to be traded on, empty when it is sound."""
 
     token_id: TokenId
-    bids: Mapping[Decimal, Decimal] = field(default=_NOTHING)
-    asks: Mapping[Decimal, Decimal] = field(default=_NOTHING)
+    bids: Mapping[Decimal, Decimal] = field(default_factory=dict)
+    asks: Mapping[Decimal, Decimal] = field(default_factory=dict)
     tick: Decimal | None = None
     source_at: datetime | None = None
     received_at: datetime | None = None
+    snapshot_at: datetime | None = None
+    """Source time of the last snapshot: older changes are already in it."""
     doubt: str = "no snapshot yet"
 
     @property
@@ -75,24 +74,30 @@ def in_doubt(state: BookState, why: str) -> BookState:
     return state if state.doubt else replace(state, doubt=why)
 
 
+def resynced(state: BookState, book: Book) -> BookState:
+    """Return the book as read anew by REST, which ends every doubt."""
+    snapshot = replace(
+        state,
+        bids={level.price: level.size for level in book.bids},
+        asks={level.price: level.size for level in book.asks},
+        source_at=book.source_at,
+        received_at=book.received_at,
+        snapshot_at=book.source_at,
+        doubt="",
+    )
+    return _uncrossed(snapshot)
+
+
 def _from_snapshot(state: BookState, event: BookSnapshot) -> BookState:
     if state.source_at is not None and not state.doubt and event.source_at < state.source_at:
         return state  # an older picture, delivered late
-    fresh = replace(
-        state,
-        bids={level.price: level.size for level in event.bids},
-        asks={level.price: level.size for level in event.asks},
-        tick=event.tick or state.tick,
-        source_at=event.source_at,
-        received_at=event.received_at,
-        doubt="",
-    )
-    return _uncrossed(fresh)
+    book = Book(state.token_id, event.bids, event.asks, event.source_at, event.received_at)
+    return resynced(replace(state, tick=event.tick or state.tick), book)
 
 
 def _changed(state: BookState, changes: list[LevelChange], event: BookDelta) -> BookState:
-    if state.source_at is None:
-        return state  # nothing to change before the first snapshot
+    if state.source_at is None or state.snapshot_at is None or event.source_at < state.snapshot_at:
+        return state  # nothing to change yet, or the snapshot holds it already
     if event.source_at < state.source_at:
         return in_doubt(state, "a change came out of order")
     bids, asks = dict(state.bids), dict(state.asks)
@@ -104,6 +109,8 @@ def _changed(state: BookState, changes: list[LevelChange], event: BookDelta) -> 
             side.pop(change.price, None)
     kept = replace(state, bids=bids, asks=asks, source_at=event.source_at, received_at=event.received_at)
     last = changes[-1]
+    if last.best_bid is None and last.best_ask is None:
+        return _uncrossed(kept)  # the venue left them out, or the book is empty
     return _uncrossed(_compared(kept, last.best_bid, last.best_ask, event.source_at))
 
 
