@@ -1,49 +1,15 @@
 """Positions somebody asked to leave, with what an exit needs to know."""
 
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Row, text
 
 from shared.db.engine import Tx
 from shared.db.queries.rows import read_book, read_fee, read_risk
-from shared.domain.books import Book
 from shared.domain.ids import AccountId, PositionId, SignalId, TokenId, WindowId
 from shared.domain.modes import Mode
 from shared.domain.positions import ExitReason
-from shared.domain.signals import RiskParameters
-from shared.domain.windows import FeeSchedule
-
-
-@dataclass(frozen=True, slots=True)
-class ExitDue:
-    """A triggered position: the executor's to sell."""
-
-    now: datetime
-    account_id: AccountId
-    mode: Mode
-    position_id: PositionId
-    signal_id: SignalId
-    window_id: WindowId
-    token_id: TokenId
-    reason: ExitReason
-    requested_at: datetime
-    attempts: int
-    last_attempt_at: datetime | None
-    mined_shares: Decimal
-    selling_shares: Decimal
-    """Sold, or possibly being sold."""
-    held_shares: Decimal
-    risk: RiskParameters
-    closes_at: datetime
-    tick: Decimal
-    neg_risk: bool
-    version: str
-    fee: FeeSchedule
-    book: Book | None
-
+from shared.domain.readings import ExitDue
 
 _EXITS_DUE = text("""
 SELECT clock_timestamp() AS now, p.*, w.closes_at, coalesce(m.tick, w.tick) AS tick, w.neg_risk, w.version,

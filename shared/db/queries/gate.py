@@ -1,16 +1,13 @@
 """The gate's facts, in one statement: what execution reads before it decides on an entry (E10)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Row, text
 
 from shared.db.engine import Tx
 from shared.db.queries.rows import milliseconds, read_book, read_fee, read_risk
-from shared.domain.books import Book
 from shared.domain.breaker import BreakerState, KillSwitch
 from shared.domain.controls import ControlInvalid, Controls, parse_controls
 from shared.domain.facts import (
@@ -34,35 +31,9 @@ from shared.domain.ids import (
     WindowId,
 )
 from shared.domain.modes import Mode
+from shared.domain.readings import GateRead
 from shared.domain.signals import Signal, SignalState
 from shared.domain.windows import SettlementRule, Side, Window, WindowState
-
-
-@dataclass(frozen=True, slots=True)
-class GateRead:
-    """One fresh read of everything the gate looks at; None is what could not be read."""
-
-    now: datetime
-    created_at: datetime
-    """When the signal was committed: where the latency to the send begins."""
-    signal: Signal
-    signal_state: SignalState
-    window: Window
-    guard: GuardFacts
-    mode_control: Mode | None
-    controls: Controls | None
-    venue_offset: timedelta | None
-    primary_feed_at: datetime | None
-    book: Book | None
-    book_facts: BookFacts | None
-    market: MarketFacts | None
-    history: HistoryFacts
-    counters: CounterFacts | None
-    losses: LossFacts | None
-    cash_usdc: Decimal | None
-    venue_balance: BalanceFacts | None
-    deadman: DeadmanFacts
-    heartbeats: Mapping[str, datetime]
 
 
 async def new_signals(tx: Tx) -> list[SignalId]:

@@ -1,0 +1,222 @@
+"""One function, one transaction, no network: what execution reads and records."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from shared.db.engine import Database
+from shared.db.lock import LockSession
+from shared.db.queries import exits, gate, lifecycle, orders, redemptions, status, venue_facts
+from shared.domain.breaker import TripReason
+from shared.domain.facts import MarketFacts
+from shared.domain.ids import AccountId, OrderId, RedemptionId, SignalId, TokenId, WindowId
+from shared.domain.modes import Mode
+from shared.domain.orders import OrderEvent, OrderState
+from shared.domain.prepared import PreparedOrder
+from shared.domain.readings import ExitDue, GateRead
+from shared.domain.redemptions import RedemptionEvent
+from shared.domain.trades import VenueTrade
+
+Details = Mapping[str, Any]
+
+
+async def new_signals(database: Database) -> list[SignalId]:
+    """Return the signals nobody has decided yet."""
+    return await database.retry_read(gate.new_signals)
+
+
+async def read_gate(database: Database, signal: SignalId, *, epoch: int) -> GateRead | None:
+    """Return everything the gate looks at, fresh."""
+    return await database.retry_read(lambda tx: gate.gate_read(tx, signal, epoch=epoch))
+
+
+async def refuse(database: Database, signal: SignalId, reason: str, verdict: Details) -> bool:
+    """Write down why a signal becomes no order."""
+    async with database.begin() as tx:
+        return await lifecycle.refuse_signal(tx, signal, reason, verdict)
+
+
+async def claim_entry(
+    session: LockSession,
+    prepared: PreparedOrder,
+    *,
+    reserved_usdc: Decimal,
+    cap_usdc: Decimal,
+    evidence: Details,
+    book: Details | None,
+) -> lifecycle.ClaimAnswer:
+    """Claim one entry on the lock session: one statement, one transaction (D18)."""
+    return await lifecycle.claim_entry(
+        session, prepared, reserved_usdc=reserved_usdc, cap_usdc=cap_usdc, evidence=evidence, book=book
+    )
+
+
+async def claim_exit(
+    session: LockSession, prepared: PreparedOrder, *, evidence: Details, book: Details | None
+) -> lifecycle.ClaimAnswer:
+    """Claim one exit on the lock session."""
+    return await lifecycle.claim_exit(session, prepared, evidence=evidence, book=book)
+
+
+async def claim_redeem(
+    session: LockSession,
+    due: redemptions.Redeemable,
+    *,
+    redemption: RedemptionId,
+    cash_before_usdc: Decimal | None,
+) -> lifecycle.RedeemAnswer:
+    """Claim one redemption on the lock session."""
+    return await lifecycle.claim_redeem(
+        session,
+        due.account_id,
+        due.mode,
+        due.window_id,
+        redemption=redemption,
+        attempt=due.attempts + 1,
+        cash_before_usdc=cash_before_usdc,
+    )
+
+
+async def record_answer(
+    database: Database, order: OrderId, event: OrderEvent, details: Details
+) -> OrderState:
+    """Record what a send taught us; repeating it changes nothing."""
+    async with database.begin() as tx:
+        return await lifecycle.record_outcome(tx, order, event, details)
+
+
+async def record_trades(
+    database: Database, trades: tuple[VenueTrade, ...], source: str
+) -> list[lifecycle.TradeChange]:
+    """Record trades of one order in one transaction; repeats change nothing."""
+    async with database.begin() as tx:
+        return [await lifecycle.apply_trade(tx, trade, source) for trade in trades]
+
+
+async def record_redemption(
+    database: Database, redemption: RedemptionId, event: RedemptionEvent, details: Details
+) -> None:
+    """Record how far a redemption has come."""
+    async with database.begin() as tx:
+        await lifecycle.record_redemption(tx, redemption, event, details)
+
+
+async def record_evidence(
+    database: Database, order: OrderId, *, event: OrderEvent | None, source: str, details: Details
+) -> OrderState:
+    """Keep what the venue shows of an order, and move it where that proves something."""
+    proves = "NOTHING" if event is None else "PLACED"
+    async with database.begin() as tx:
+        return await lifecycle.apply_order_evidence(
+            tx, order, kind="READING", proves=proves, source=source, event=event, details=details
+        )
+
+
+async def trip(
+    database: Database, account: AccountId, mode: Mode, reason: TripReason, context: Details
+) -> None:
+    """Open the breaker of an account and mode."""
+    async with database.begin() as tx:
+        await lifecycle.trip_breaker(tx, account, mode, reason, context)
+
+
+async def alert(
+    database: Database, *, kind: str, key: str, account: AccountId, mode: Mode, details: Details
+) -> None:
+    """Tell a person, once while the cause lasts."""
+    async with database.begin() as tx:
+        await lifecycle.raise_alert(
+            tx, severity="WARNING", kind=kind, dedup_key=key, account=account, mode=mode, details=details
+        )
+
+
+async def beat(database: Database, *, instance: str, healthy: bool, details: Details) -> None:
+    """Say that execution lives."""
+    async with database.begin() as tx:
+        await lifecycle.beat(tx, service="execution", instance=instance, healthy=healthy, details=details)
+
+
+async def open_stories(database: Database) -> list[orders.OpenStory]:
+    """Return the orders the venue still has to explain."""
+    return await database.retry_read(orders.open_stories)
+
+
+async def exits_due(database: Database) -> list[ExitDue]:
+    """Return the triggered positions of windows that still trade."""
+    return await database.retry_read(exits.exits_due)
+
+
+async def redeemable(database: Database) -> list[redemptions.Redeemable]:
+    """Return what waits to be redeemed."""
+    return await database.retry_read(redemptions.redeemable)
+
+
+async def pending_redemptions(database: Database) -> list[redemptions.PendingRedemption]:
+    """Return the redemptions under way."""
+    return await database.retry_read(redemptions.pending)
+
+
+async def markets_due(database: Database, *, older_than_s: int) -> list[venue_facts.MarketDue]:
+    """Return the windows whose market row is to be read again."""
+    return await database.retry_read(lambda tx: venue_facts.markets_due(tx, older_than_s=older_than_s))
+
+
+async def store_market(
+    database: Database, window: WindowId, facts: MarketFacts, *, neg_risk: bool, age_s: Decimal
+) -> None:
+    """Keep a market row as just read."""
+    async with database.begin() as tx:
+        await venue_facts.store_market(tx, window, facts, neg_risk=neg_risk, age_s=age_s)
+
+
+async def store_balances(
+    database: Database,
+    account: AccountId,
+    mode: Mode,
+    *,
+    usdc: Decimal,
+    tokens: Mapping[TokenId, Decimal],
+    age_s: Decimal,
+) -> None:
+    """Keep what the venue says we hold."""
+    async with database.begin() as tx:
+        await venue_facts.store_balance(tx, account, mode, asset="USDC", balance=usdc, age_s=age_s)
+        for token, balance in sorted(tokens.items()):
+            await venue_facts.store_balance(tx, account, mode, asset=token, balance=balance, age_s=age_s)
+
+
+async def store_clock(database: Database, source: str, *, offset_ms: Decimal) -> None:
+    """Keep a clock's offset."""
+    async with database.begin() as tx:
+        await venue_facts.store_clock(tx, source, offset_ms=offset_ms)
+
+
+async def database_now(database: Database) -> datetime:
+    """Return Postgres's clock."""
+    return await database.retry_read(venue_facts.database_now)
+
+
+async def held_tokens(database: Database, account: AccountId, mode: Mode) -> list[TokenId]:
+    """Return the tokens whose balances are worth reading."""
+    return await database.retry_read(lambda tx: orders.held_tokens(tx, account, mode))
+
+
+async def accounts(database: Database) -> list[status.AccountRow]:
+    """Return every account."""
+    return await database.retry_read(status.accounts)
+
+
+async def gates(database: Database, mode: Mode) -> list[status.GateRow]:
+    """Return the gate of every account in a mode."""
+    return await database.retry_read(lambda tx: status.gates(tx, mode))
+
+
+async def open_modes(database: Database) -> set[Mode]:
+    """Return the modes that have rows whose story is not over."""
+    return await database.retry_read(status.open_modes)
+
+
+async def primary_feed_age_s(database: Database) -> Decimal | None:
+    """Return the seconds since the primary feed was last heard, the freshest symbol's."""
+    return await database.retry_read(status.primary_feed_age_s)

@@ -1,0 +1,105 @@
+"""Signals become orders: facts → gate → prepare → claim → send → record."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from services.execution import actions
+from services.execution.decide import EntryDecision, entry_intent, judge_entry
+from services.execution.loops.desk import Desk, SendTicket, send
+from services.execution.metrics import SIGNAL_TO_SENT_S, SIGNALS
+from shared.db.lock import LockSession
+from shared.db.queries.orders import book_evidence
+from shared.domain.ids import SignalId
+from shared.domain.readings import GateRead
+from shared.domain.refusals import Refusal
+from shared.observability.logs import get_logger
+from shared.runtime.faultpoints import fault_point
+from shared.runtime.pulse import LoopPulse
+from shared.venue.executor import Executor
+from shared.venue.refusals import Refusal as VenueRefusal
+
+POLL_S = 0.25
+AT_ONCE_MAX = 8
+log = get_logger()
+
+
+@dataclass(slots=True)
+class _Under:
+    """The signals somebody is working on this very moment, so that a second look does not start them again.
+
+    It decides nothing: a signal is decided by its row, and a second claim of it is refused there.
+    """
+
+    way: set[SignalId] = field(default_factory=set)
+
+
+async def enter(desk: Desk, session: LockSession, pulse: LoopPulse) -> None:
+    """Decide every new signal until asked to stop; sends under way are finished. Raises LockLost."""
+    under = _Under()
+    async with asyncio.TaskGroup() as group:
+        while not pulse.stopping.is_set():
+            pulse.tick()
+            for signal in await actions.new_signals(desk.database):
+                if signal in under.way or len(under.way) >= AT_ONCE_MAX:
+                    continue
+                under.way.add(signal)
+                group.create_task(_decide(desk, session, signal, under))
+            await desk.wakeups.entries.wait(timeout_s=POLL_S)
+
+
+async def _decide(desk: Desk, session: LockSession, signal: SignalId, under: _Under) -> None:
+    try:
+        read = await actions.read_gate(desk.database, signal, epoch=session.epoch)
+        assert read is not None, "signals are never deleted"
+        decision = judge_entry(read, ceiling=desk.ceiling, own_now=desk.clock.now())
+        refused = decision.verdict.refused
+        executor = desk.executors.find(read.signal.mode, read.signal.account_id)
+        if refused is None and executor is None:
+            refused = Refusal.MODE_NOT_ALLOWED
+        if refused in _PASSING:
+            return  # nobody decides now: it stays NEW for the leader, or expires
+        if refused is not None or executor is None:
+            await actions.refuse(desk.database, signal, str(refused), decision.evidence)
+            SIGNALS.labels(str(refused)).inc()
+            log.info("signal_refused", correlation_id=signal, reason=str(refused))
+            return
+        await _order(desk, session, executor, read, decision)
+    finally:
+        under.way.discard(signal)
+
+
+_PASSING = frozenset({Refusal.NOT_LEADER, Refusal.RECONCILIATION_PENDING})
+
+
+async def _order(
+    desk: Desk, session: LockSession, executor: Executor, read: GateRead, decision: EntryDecision
+) -> None:
+    proposal, market, signal = decision.proposal, read.market, read.signal
+    assert proposal is not None, "the gate refuses a signal without a lawful order"
+    assert market is not None, "the gate refuses a market that was not read"
+    assert decision.cap_usdc is not None, "the gate refuses what has no cap"
+    try:
+        prepared = executor.prepare(entry_intent(read, proposal))
+    except VenueRefusal as problem:
+        evidence = {**decision.evidence, "prepare": str(problem)}
+        await actions.refuse(desk.database, signal.signal_id, Refusal.MARKET_UNSUPPORTED, evidence)
+        return
+    fault_point("prepare.done")
+    claiming_at = desk.clock.boottime()
+    claim = await actions.claim_entry(
+        session,
+        prepared,
+        reserved_usdc=proposal.reservation_usdc,
+        cap_usdc=decision.cap_usdc,
+        evidence=decision.evidence,
+        book=None if read.book is None else book_evidence(read.book),
+    )
+    fault_point("claim.committed")
+    SIGNALS.labels(claim.refused or "ORDERED").inc()
+    if claim.refused is not None:
+        log.info("signal_refused", correlation_id=signal.signal_id, reason=claim.refused)
+        return
+    ticket = SendTicket(session, desk.clock, claimed_at_boottime=claiming_at)
+    await send(desk, executor, prepared, ticket, fee=market.fee, book=read.book)
+    if ticket.sent_at is not None:
+        SIGNAL_TO_SENT_S.observe((ticket.sent_at - read.created_at).total_seconds())

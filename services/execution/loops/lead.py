@@ -1,0 +1,119 @@
+"""One executor: wait for the lock, lead while it is held, give it up cleanly (E1, E2, D7)."""
+
+import asyncio
+from collections.abc import Callable
+
+from services.execution import actions
+from services.execution.loops.confirmations import confirm
+from services.execution.loops.desk import Desk
+from services.execution.loops.entries import enter
+from services.execution.loops.exits import leave
+from services.execution.loops.readings import keep_warm, read_balances, read_clock, read_markets
+from services.execution.loops.redemptions import redeem
+from services.execution.metrics import EPOCH, LEADING
+from shared.db.lock import LockCandidate, LockLost, LockSession
+from shared.domain.breaker import TripReason
+from shared.domain.modes import RANK, Mode
+from shared.observability.logs import get_logger
+from shared.runtime.pulse import LoopPulse
+
+ASK_EVERY_S = 0.1
+BEAT_EVERY_S = 2.0
+log = get_logger()
+
+
+class Leadership:
+    """Whether this process leads, for /health and the heartbeat; nothing decides by it."""
+
+    def __init__(self) -> None:
+        self.session: LockSession | None = None
+        self.orphaned: frozenset[Mode] = frozenset()
+
+    @property
+    def epoch(self) -> int:
+        return 0 if self.session is None else self.session.epoch
+
+
+async def lead(
+    desk: Desk, leadership: Leadership, make_candidate: Callable[[], LockCandidate], pulse: LoopPulse
+) -> None:
+    """Stand by until the lock is free, then trade under it; when it is lost, stand by again."""
+    candidate = make_candidate()
+    try:
+        while not pulse.stopping.is_set():
+            pulse.tick()
+            try:
+                session = await candidate.try_acquire()
+            except LockLost as lost:
+                log.warning("lock_unreachable", reason=str(lost))
+                await asyncio.sleep(ASK_EVERY_S)
+                continue
+            if session is None:
+                await asyncio.sleep(ASK_EVERY_S)
+                continue
+            await _trade(desk, leadership, session, pulse)
+    finally:
+        await candidate.close()
+
+
+async def _trade(desk: Desk, leadership: Leadership, session: LockSession, pulse: LoopPulse) -> None:
+    """Run every loop of the leader until the lock is lost or we are asked to stop."""
+    leadership.session = session
+    LEADING.set(1)
+    EPOCH.set(session.epoch)
+    try:
+        await _check_orphans(desk, leadership)
+        await _run_loops(desk, session, pulse)
+    except* LockLost as lost:
+        log.critical("lock_lost", epoch=session.epoch, reason=str(lost.exceptions[0]))
+    finally:
+        leadership.session = None
+        LEADING.set(0)
+        EPOCH.set(0)
+        await session.close()
+
+
+async def _run_loops(desk: Desk, session: LockSession, pulse: LoopPulse) -> None:
+    """Let what may be in the middle of a send come to its own end; what only reads is cut off after it."""
+    async with asyncio.TaskGroup() as keeping:
+        kept = [
+            keeping.create_task(activity)
+            for activity in (
+                session.hold(pulse),
+                read_markets(desk, pulse),
+                read_balances(desk, pulse),
+                read_clock(desk, pulse),
+                keep_warm(desk),
+            )
+        ]
+        async with asyncio.TaskGroup() as working:
+            working.create_task(enter(desk, session, pulse))
+            working.create_task(leave(desk, session, pulse))
+            working.create_task(redeem(desk, session, pulse))
+            working.create_task(confirm(desk, pulse))
+        for task in kept:
+            task.cancel()
+
+
+async def _check_orphans(desk: Desk, leadership: Leadership) -> None:
+    """Trip for rows of a mode this process may not act in: somebody's money is open and nobody minds it (D5)."""
+    open_modes = await actions.open_modes(desk.database)
+    orphaned = frozenset(mode for mode in open_modes if RANK[mode] > RANK[desk.ceiling])
+    leadership.orphaned = orphaned
+    for mode in sorted(orphaned):
+        log.critical("mode_orphaned", mode=mode, ceiling=desk.ceiling)
+        for account in await actions.accounts(desk.database):
+            await actions.trip(
+                desk.database, account.account_id, mode, TripReason.ORPHANED_MODE, {"ceiling": desk.ceiling}
+            )
+
+
+async def beat(desk: Desk, leadership: Leadership, pulse: LoopPulse) -> None:
+    """Say every two seconds that execution lives and whether it leads."""
+    while True:
+        pulse.tick()
+        details = {"leading": leadership.session is not None, "epoch": leadership.epoch}
+        await actions.beat(
+            desk.database, instance=desk.instance, healthy=not leadership.orphaned, details=details
+        )
+        await asyncio.sleep(BEAT_EVERY_S)
