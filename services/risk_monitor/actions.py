@@ -1,0 +1,172 @@
+"""The risk monitor's transactions: each function is one."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.risk_monitor import queries
+from services.risk_monitor.decide import Blindness, Verdict, Watched
+from services.risk_monitor.queries import Account
+from shared.db.engine import Database, Tx
+from shared.db.queries import administration, lifecycle
+from shared.domain import assertions
+from shared.domain.assertions import AssertionResult
+from shared.domain.breaker import TripReason
+from shared.domain.exits import ExitDecision
+from shared.domain.ids import AccountId
+from shared.domain.modes import Mode
+from shared.domain.money import Price
+
+INTEGRITY_EVERY_S = 10
+AUDIT_EVERY_S = 60
+PERFORMANCE_EVERY_S = 5
+ASSERTIONS_EVERY_S = 10
+
+
+async def ask_exit(database: Database, watched: Watched, decision: ExitDecision) -> bool:
+    """Ask for a position to be left, with what the decision was made on; False when nothing changed."""
+    facts, book = watched.facts, watched.book
+    evidence = {
+        "decided_at": watched.now,
+        "kill_switch": watched.kill_switch,
+        "closes_at": facts.closes_at,
+        "average_cost": facts.average_cost,
+        "peak_bid": facts.peak_bid,
+        "best_bid": book.best_bid if book else None,
+        "book_received_at": book.received_at if book else None,
+        "book_continuous": book.continuous if book else None,
+        "verified_at": watched.verified_at,
+    }
+    async with database.begin() as tx:
+        return await lifecycle.request_exit(
+            tx,
+            watched.position_id,
+            decision.reason,
+            trigger_price=decision.trigger_price,
+            observed_price=decision.observed_price,
+            evidence=evidence,
+        )
+
+
+async def note_peak(database: Database, watched: Watched, bid: Price) -> None:
+    """Raise the highest bid a trailing stop trails."""
+    async with database.begin() as tx:
+        await lifecycle.note_peak(tx, watched.position_id, bid)
+
+
+async def report_blind(database: Database, watched: Watched, why: Blindness) -> None:
+    """Alert that a position's price rules cannot be decided: one alert a position and reason."""
+    book = watched.book
+    details = {
+        "position_id": watched.position_id,
+        "why": why,
+        "book_received_at": book.received_at if book else None,
+        "verified_at": watched.verified_at,
+    }
+    async with database.begin() as tx:
+        await lifecycle.raise_alert(
+            tx,
+            severity="ERROR",
+            kind="exit_blind",
+            dedup_key=f"exit_blind:{watched.position_id}:{why}",
+            account=watched.account_id,
+            mode=watched.mode,
+            details=details,
+        )
+
+
+async def keep_verification(database: Database, account: Account, verdict: Verdict, *, skipped: bool) -> None:
+    """Keep a verification; one that shows shares the Book does not know, twice, trips (R3)."""
+    async with database.begin() as tx:
+        await queries.insert_verification(tx, account, verdict, skipped=skipped)
+        if verdict.trips:
+            context = {"tokens": verdict.unknown, "differences": verdict.differences}
+            await lifecycle.trip_breaker(tx, *account, TripReason.STOP_LOSS_BLIND, context)
+
+
+async def check_ledger(database: Database, account: Account, *, instance: str) -> list[str] | None:
+    """Compare the ledger with its entries and trip on a difference (R9).
+
+    Returns the differences; None when this period's check was done by another instance.
+    """
+    async with database.begin() as tx:
+        work = f"ledger:{account[0]}/{account[1]}"
+        if not await queries.claim_work(tx, work, every_s=INTEGRITY_EVERY_S, instance=instance):
+            return None
+        found = await administration.verify_ledger(tx, *account)
+        differences = [f"{each.what}: stored {each.stored}, folded {each.folded}" for each in found]
+        if differences:
+            await lifecycle.trip_breaker(tx, *account, TripReason.CAPITAL_INVARIANT, {"ledger": differences})
+        return differences
+
+
+async def check_audit(
+    database: Database, account: AccountId, modes: Sequence[Mode], *, instance: str
+) -> list[str] | None:
+    """Verify the account's audit chain and stop all its modes where it is broken (B14); None: another instance did."""
+    async with database.begin() as tx:
+        if not await queries.claim_work(tx, f"audit:{account}", every_s=AUDIT_EVERY_S, instance=instance):
+            return None
+        broken = await administration.verify_audit_chain(tx, account)
+        if broken is None:
+            return []
+        for mode in modes:
+            context = {"audit_event_id": broken}
+            await lifecycle.trip_breaker(tx, account, mode, TripReason.CAPITAL_INVARIANT, context)
+        return [f"audit event {broken}"]
+
+
+async def check_assertions(
+    database: Database, account: Account, *, instance: str
+) -> list[AssertionResult] | None:
+    """Check the assertions that one read decides, keep each result, trip on a failure (R10)."""
+    async with database.begin() as tx:
+        work = f"assertions:{account[0]}/{account[1]}"
+        if not await queries.claim_work(tx, work, every_s=ASSERTIONS_EVERY_S, instance=instance):
+            return None
+        facts = await queries.asserted_facts(tx, account)
+        results = [
+            assertions.fills_positioned(facts.fills),
+            assertions.orders_named(facts.orders),
+            assertions.entries_in_time(facts.entries),
+        ]
+        for result in results:
+            await queries.insert_assertion(tx, account, result)
+            if not result.passed:
+                await _trip_assertion(tx, account, result)
+        return results
+
+
+async def _trip_assertion(tx: Tx, account: Account, result: AssertionResult) -> None:
+    context = {"assertion": result.number, "name": result.name, "broken": result.broken}
+    await lifecycle.trip_breaker(tx, *account, TripReason.ASSERTION_FAILED, context)
+
+
+async def keep_performance(database: Database, *, instance: str) -> bool:
+    """Bring daily_performance up to date; False when another instance did."""
+    async with database.begin() as tx:
+        if not await queries.claim_work(
+            tx, "daily_performance", every_s=PERFORMANCE_EVERY_S, instance=instance
+        ):
+            return False
+        await queries.upsert_daily_performance(tx)
+        return True
+
+
+async def alert_unreadable(database: Database, kind: str, account: Account, reason: str) -> None:
+    """Alert that a check could not be made: it counts as failed until it can (P3)."""
+    async with database.begin() as tx:
+        await lifecycle.raise_alert(
+            tx,
+            severity="ERROR",
+            kind=kind,
+            dedup_key=f"{kind}:{account[0]}/{account[1]}",
+            account=account[0],
+            mode=Mode(account[1]),
+            details={"reason": reason},
+        )
+
+
+async def beat(database: Database, *, instance: str, healthy: bool, details: Mapping[str, Any]) -> None:
+    """Say that this service lives and whether it is fit: entries wait for it (R11)."""
+    async with database.begin() as tx:
+        await lifecycle.beat(tx, service="risk_monitor", instance=instance, healthy=healthy, details=details)

@@ -1,0 +1,302 @@
+"""What the risk monitor waits for: moves of the market, changes of positions and gates, and the clock."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import partial
+from itertools import groupby
+
+from services.risk_monitor import actions, metrics, queries
+from services.risk_monitor.decide import (
+    Blindness,
+    Holdings,
+    Judgement,
+    Verdict,
+    Watched,
+    fold_trades,
+    judge,
+    verify_by_venue,
+    verify_locally,
+)
+from services.risk_monitor.endurance import Endurance, is_passing
+from services.risk_monitor.queries import Account, HeldMarket
+from shared.bus.channels import MarketMoved
+from shared.bus.listen import Wakeup, Woken
+from shared.db.engine import Database
+from shared.domain.exits import ExitDecision
+from shared.domain.ids import AccountId, PositionId, TokenId
+from shared.domain.modes import Mode
+from shared.domain.money import Price
+from shared.domain.trades import VenueTrade
+from shared.observability.logs import get_logger
+from shared.runtime.clock import Clock
+from shared.runtime.pulse import LoopPulse
+from shared.venue.account_reading import AccountReading
+from shared.venue.refusals import VenueProblem
+
+POLL_S = 0.25
+VERIFY_EVERY_S = 2.0
+VERIFY_WITHIN_S = 8.0
+CHECK_EVERY_S = 2.0
+BEAT_EVERY_S = 2.0
+SILENT_AFTER_S = 5.0
+"""A watch that has not looked for so long is not fit to be traded under."""
+BLIND_GRACE_S = 1.0
+"""A position just opened is verified within this; only what lasts longer is told to a person."""
+log = get_logger()
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the loops tell /health and the heartbeat; nothing is decided from it."""
+
+    clock: Clock
+    watched_at: float = 0.0
+    unreadable: Mapping[str, str] = field(default_factory=dict)
+    """Accounts whose holdings could not be read at the venue, and why."""
+    broken: Mapping[str, str] = field(default_factory=dict)
+    """Books that were not whole when last checked."""
+
+    def problems(self) -> list[str]:
+        """Return why entries should wait; empty when this service is fit."""
+        found = [f"{name}: {why}" for name, why in {**self.unreadable, **self.broken}.items()]
+        if self.clock.monotonic() - self.watched_at > SILENT_AFTER_S:
+            found.append("positions were not looked at")
+        return found
+
+
+@dataclass(slots=True)
+class Watch:
+    """The exit loop: every position, one fresh read a turn."""
+
+    database: Database
+    wakeup: Wakeup
+    clock: Clock
+    progress: Progress
+    _watching: bool = False
+    _blind: dict[tuple[PositionId, Blindness], float | None] = field(default_factory=dict)
+    """Since when each blindness lasts, None once a person was told; nothing is decided from it."""
+
+    async def run(self, pulse: LoopPulse) -> None:
+        """Look at every wake-up, and every quarter of a second whatever is announced (D6)."""
+        endurance = Endurance(pulse)
+        while True:
+            woken = await self.wakeup.wait(timeout_s=POLL_S)
+            if self._matters(woken):
+                await endurance.turn(self.look)
+
+    def _matters(self, woken: Woken) -> bool:
+        """Return whether to look: a moving market matters while something is held, an opening announces itself."""
+        others = any(not isinstance(message, MarketMoved) for message in woken.messages)
+        return self._watching or woken.everything or others
+
+    async def look(self) -> None:
+        """Judge every position on one fresh read, and act."""
+        positions = await self.database.retry_read(queries.watched)
+        self.progress.watched_at = self.clock.monotonic()
+        self._watching = bool(positions)
+        metrics.WATCHED.set(len(positions))
+        blind: dict[tuple[PositionId, Blindness], float | None] = {}
+        for watched in positions:
+            judgement = judge(watched)
+            if judgement.blind is not None:
+                key = (watched.position_id, judgement.blind)
+                since = self._blind.get(key, self.clock.monotonic())
+                blind[key] = await self._tell(watched, judgement.blind, since=since)
+            await self._act(watched, judgement)
+        self._blind = blind
+        metrics.BLIND.set(len(blind))
+
+    async def _act(self, watched: Watched, judgement: Judgement) -> None:
+        if judgement.peak is not None:
+            await actions.note_peak(self.database, watched, Price(judgement.peak))
+        if judgement.exit is not None and await actions.ask_exit(self.database, watched, judgement.exit):
+            self._note(watched, judgement.exit)
+
+    def _note(self, watched: Watched, decision: ExitDecision) -> None:
+        metrics.EXITS.labels(decision.reason).inc()
+        if decision.trigger_price is not None and watched.book is not None:
+            age = self.clock.now() - watched.book.received_at
+            metrics.BOOK_TO_EXIT_S.observe(max(age.total_seconds(), 0.0))
+        log.info(
+            "exit_requested",
+            position_id=watched.position_id,
+            account_id=watched.account_id,
+            reason=decision.reason,
+            trigger_price=decision.trigger_price,
+            observed_price=decision.observed_price,
+        )
+
+    async def _tell(self, watched: Watched, why: Blindness, *, since: float | None) -> float | None:
+        """Warn and alert once, after the grace of a position that has just opened; returns what to remember."""
+        if since is None or self.clock.monotonic() - since < BLIND_GRACE_S:
+            return since
+        log.warning("exit_undecidable", position_id=watched.position_id, why=why)
+        await actions.report_blind(self.database, watched, why)
+        return None
+
+
+@dataclass(slots=True)
+class Verifier:
+    """Verifies what is held, every two seconds and after each change of a position (R3)."""
+
+    database: Database
+    wakeup: Wakeup
+    readings: Mapping[AccountId, AccountReading]
+    progress: Progress
+    _warned: set[Account] = field(default_factory=set)
+
+    async def run(self, pulse: LoopPulse) -> None:
+        endurance = Endurance(pulse)
+        while True:
+            await self.wakeup.wait(timeout_s=VERIFY_EVERY_S)
+            await endurance.turn(self.verify_all)
+
+    async def verify_all(self) -> None:
+        """Verify every account and mode that holds anything."""
+        unreadable: dict[str, str] = {}
+        for account in await self.database.retry_read(queries.holders):
+            if account[1] is not Mode.LIVE:
+                await self._verify_locally(account)
+            elif (problem := await self._verify_by_venue(account)) is not None:
+                unreadable[f"{account[0]}/{account[1]}"] = problem
+        self.progress.unreadable = unreadable
+
+    async def _verify_locally(self, account: Account) -> None:
+        if account not in self._warned:
+            self._warned.add(account)
+            log.warning(
+                "verification_skipped", account_id=account[0], mode=account[1], reason="no venue holds it"
+            )
+        holdings = await self.database.retry_read(lambda tx: queries.holdings(tx, account))
+        await self._keep(account, verify_locally(holdings), skipped=True)
+
+    async def _verify_by_venue(self, account: Account) -> str | None:
+        """Return why the account could not be verified, None when it was: what cannot be read is not verified (P3)."""
+        reading = self.readings.get(account[0])
+        if reading is None:
+            return "ACCOUNT_CREDENTIALS names no such account"
+        markets = await self.database.retry_read(lambda tx: queries.held_markets(tx, account))
+        try:
+            async with asyncio.timeout(VERIFY_WITHIN_S):
+                trades, balances = await _ask(reading, markets)
+        except (VenueProblem, TimeoutError) as problem:
+            reason = str(problem) or "no answer in time"
+            log.warning("verification_failed", account_id=account[0], reason=reason)
+            metrics.VERIFICATIONS.labels("unreadable").inc()
+            return reason
+        holdings: Holdings = await self.database.retry_read(lambda tx: queries.holdings(tx, account))
+        verdict = verify_by_venue(holdings, traded=fold_trades(trades), balances=balances)
+        await self._keep(account, verdict, skipped=False)
+        return None
+
+    async def _keep(self, account: Account, verdict: Verdict, *, skipped: bool) -> None:
+        metrics.VERIFICATIONS.labels("verified" if verdict.verified else "different").inc()
+        if not verdict.verified:
+            log.error(
+                "verification_differs", account_id=account[0], mode=account[1], found=verdict.differences
+            )
+        await actions.keep_verification(self.database, account, verdict, skipped=skipped)
+
+
+async def _ask(
+    reading: AccountReading, markets: list[HeldMarket]
+) -> tuple[tuple[VenueTrade, ...], Mapping[TokenId, Decimal]]:
+    """Return the trades and token balances of markets; the balances are the venue's newest."""
+    trades: list[VenueTrade] = []
+    for market in markets:
+        trades += await reading.trades(market.condition_id, market.fee)
+    tokens = [token for market in markets for token in market.tokens]
+    balances = await reading.balances(tokens, refresh=True)
+    return tuple(trades), balances.tokens
+
+
+@dataclass(slots=True)
+class Integrity:
+    """Proves, on a schedule, that ledger and history are whole, asserts, and keeps the day's figures."""
+
+    database: Database
+    instance: str
+    progress: Progress
+
+    async def run(self, pulse: LoopPulse) -> None:
+        endurance = Endurance(pulse)
+        while True:
+            await endurance.turn(self.check)
+            await asyncio.sleep(CHECK_EVERY_S)
+
+    async def check(self) -> None:
+        """Do what is due; the actions claim it, so that two instances do it once (T5)."""
+        broken = dict(self.progress.broken)
+        gates = await self.database.retry_read(queries.gates)
+        for account, group in groupby(gates, key=lambda gate: gate[0]):
+            modes = [mode for _, mode in group]
+            await self._prove(
+                broken,
+                f"audit:{account}",
+                (account, modes[0]),
+                partial(actions.check_audit, self.database, account, modes, instance=self.instance),
+            )
+        for gate in gates:
+            await self._prove(
+                broken,
+                f"ledger:{gate[0]}/{gate[1]}",
+                gate,
+                partial(actions.check_ledger, self.database, gate, instance=self.instance),
+            )
+            await self._assert(gate)
+        self.progress.broken = {name: why for name, why in broken.items() if why}
+        metrics.CAPITAL_INVARIANT.set(0 if self.progress.broken else 1)
+        await actions.keep_performance(self.database, instance=self.instance)
+
+    async def _prove(
+        self,
+        broken: dict[str, str],
+        name: str,
+        account: Account,
+        check: Callable[[], Awaitable[list[str] | None]],
+    ) -> None:
+        """Note what a check found. One that could not be made is told, and the book is not called whole (P3)."""
+        try:
+            found = await check()
+        except Exception as error:
+            if not is_passing(error):
+                raise
+            log.warning("integrity_unchecked", check=name, reason=type(error).__name__)
+            broken[name] = "could not be checked"
+            await actions.alert_unreadable(self.database, "integrity_unchecked", account, name)
+            return
+        if found:
+            log.error("integrity_broken", check=name, found=found)
+        if found is not None:
+            broken[name] = "; ".join(found)
+
+    async def _assert(self, account: Account) -> None:
+        results = await actions.check_assertions(self.database, account, instance=self.instance)
+        for result in results or ():
+            metrics.ASSERTIONS.labels("held" if result.passed else "failed").inc()
+            if not result.passed:
+                log.error("assertion_failed", assertion=result.number, broken=result.broken)
+
+
+@dataclass(slots=True)
+class Heart:
+    """Beats while the other loops are fit: who cannot report must not be traded under (R11)."""
+
+    database: Database
+    instance: str
+    progress: Progress
+
+    async def run(self, pulse: LoopPulse) -> None:
+        endurance = Endurance(pulse)
+        while True:
+            await endurance.turn(self.beat)
+            await asyncio.sleep(BEAT_EVERY_S)
+
+    async def beat(self) -> None:
+        """Write the row entries wait for."""
+        problems = self.progress.problems()
+        await actions.beat(
+            self.database, instance=self.instance, healthy=not problems, details={"problems": problems}
+        )
