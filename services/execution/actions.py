@@ -17,6 +17,7 @@ from shared.domain.prepared import PreparedOrder
 from shared.domain.readings import ExitDue, GateRead
 from shared.domain.redemptions import RedemptionEvent
 from shared.domain.trades import VenueTrade
+from shared.domain.windows import FeeSchedule
 
 Details = Mapping[str, Any]
 
@@ -135,6 +136,11 @@ async def beat(database: Database, *, instance: str, healthy: bool, details: Det
     """Say that execution lives."""
     async with database.begin() as tx:
         await lifecycle.beat(tx, service="execution", instance=instance, healthy=healthy, details=details)
+
+
+async def fee_of_order(database: Database, order: OrderId) -> FeeSchedule | None:
+    """Return the fee of an order's market; None when the Book never wrote that order."""
+    return await database.retry_read(lambda tx: orders.fee_of(tx, order))
 
 
 async def open_stories(database: Database) -> list[orders.OpenStory]:

@@ -1,26 +1,43 @@
 """Who acts for an account in a mode: LIVE at the venue, PAPER on the stored book, DRY_RUN both but the POST (P6)."""
 
+import random
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from services.execution.config import ExecutionSettings, SigningAccount
 from shared.domain.ids import AccountId
 from shared.domain.modes import RANK, Mode
 from shared.runtime.clock import Clock
 from shared.venue.account_reading import AccountReading
-from shared.venue.credentials import RelayerKey
+from shared.venue.credentials import Credentials, RelayerKey
 from shared.venue.executor import Executor
 from shared.venue.onboarding import credentials
 from shared.venue.paper import PaperTrading, paper_address
 from shared.venue.redeeming import RelayerRedeeming
 from shared.venue.trading import LiveTrading, order_signer
 from shared.venue.urls import VenueUrls
+from shared.venue.user_feed import UserFeed
+
+
+@dataclass(frozen=True, slots=True)
+class LiveAccount:
+    """One account's way to the venue, and what it logged in with."""
+
+    trading: LiveTrading
+    login: Credentials
+    user_stream_url: str
+
+    def user_feed(self, clock: Clock) -> UserFeed:
+        """Return its own channel; the market's fee is the Book's to say."""
+        chance = random.Random(self.login.address)  # noqa: S311 - jitter is no secret
+        return UserFeed(self.user_stream_url, self.login, clock, chance, fee_of=lambda _token: None)
 
 
 class Executors:
     """Every executor this process may use. Paper needs no preparation, so an account opened later has one, too."""
 
-    def __init__(self, ceiling: Mode, live: Mapping[AccountId, LiveTrading]) -> None:
+    def __init__(self, ceiling: Mode, live: Mapping[AccountId, LiveAccount]) -> None:
         self._ceiling = ceiling
         self._live = live
 
@@ -30,19 +47,23 @@ class Executors:
             return None
         live = self._live.get(account)
         if mode is Mode.LIVE:
-            return live
+            return None if live is None else live.trading
         if mode is Mode.DRY_RUN and live is not None:
-            return PaperTrading(paper_address(account), preparing=live.prepare)
+            return PaperTrading(paper_address(account), preparing=live.trading.prepare)
         return PaperTrading(paper_address(account))
 
     def live_accounts(self) -> list[AccountId]:
         """Return the accounts that trade real money here."""
         return sorted(self._live) if self._ceiling is Mode.LIVE else []
 
+    def user_feed(self, account: AccountId, clock: Clock) -> UserFeed:
+        """Return the venue's channel of one live account: its orders and trades as they happen."""
+        return self._live[account].user_feed(clock)
+
     async def warm(self) -> None:
         """Keep a connection of each live account open."""
         for account in self.live_accounts():
-            await self._live[account].warm()
+            await self._live[account].trading.warm()
 
 
 async def make_executors(settings: ExecutionSettings, clock: Clock, closing: AsyncExitStack) -> Executors:
@@ -52,7 +73,7 @@ async def make_executors(settings: ExecutionSettings, clock: Clock, closing: Asy
         LoginFailed: the venue gave no credentials.
         Malformed: a key is none.
     """
-    live: dict[AccountId, LiveTrading] = {}
+    live: dict[AccountId, LiveAccount] = {}
     if RANK[settings.trading_mode] >= RANK[Mode.DRY_RUN]:
         for account, signing in settings.signing_accounts.items():
             live[account] = await _live(settings.venue_urls, signing, clock, closing)
@@ -61,7 +82,7 @@ async def make_executors(settings: ExecutionSettings, clock: Clock, closing: Asy
 
 async def _live(
     urls: VenueUrls, signing: SigningAccount, clock: Clock, closing: AsyncExitStack
-) -> LiveTrading:
+) -> LiveAccount:
     signer = order_signer(signing.private_key, wallet=signing.wallet, signature_type=signing.signature_type)
     login = await credentials(signer, urls, clock)
     reading = await closing.enter_async_context(
@@ -69,6 +90,7 @@ async def _live(
     )
     relayer = RelayerKey(signing.relayer_api_key, signing.relayer_api_key_address or signer.address)
     redeeming = await closing.enter_async_context(RelayerRedeeming(urls, signer, relayer, clock))
-    return await closing.enter_async_context(
+    trading = await closing.enter_async_context(
         LiveTrading(urls, signer, login, clock, account=reading, redeeming=redeeming)
     )
+    return LiveAccount(trading, login, urls.user_stream)

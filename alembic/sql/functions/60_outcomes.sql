@@ -7,9 +7,7 @@ BEGIN
   SELECT * INTO STRICT o FROM orders WHERE order_id = p_order FOR UPDATE;
   v_next := _next_state('order', o.state, p_event);
   IF v_next IS NULL THEN RETURN NULL; END IF;
-  UPDATE orders SET state = v_next, reason = coalesce(p_details->>'reason', reason), recorded_at = clock_timestamp(),
-    sent_at = coalesce((p_details->>'sent_at')::timestamptz, sent_at), answered_at = coalesce((p_details->>'answered_at')::timestamptz, answered_at)
-    WHERE order_id = p_order;
+  UPDATE orders SET state = v_next, reason = coalesce(p_details->>'reason', reason), recorded_at = clock_timestamp() WHERE order_id = p_order;
   PERFORM _audit(o.account_id, o.mode, 'order_' || lower(v_next), p_details || jsonb_build_object('from', o.state), o.signal_id, o.window_id, p_order, o.position_id);
   -- Not knowing stops everything, in the transaction that records it (P4).
   IF v_next = 'UNKNOWN' THEN
@@ -35,6 +33,8 @@ BEGIN
   IF NOT FOUND THEN RAISE EXCEPTION 'no order %', p_order USING ERRCODE = 'OB103'; END IF;
   PERFORM _lock_account(v_account);
   SELECT * INTO STRICT o FROM orders WHERE order_id = p_order FOR UPDATE;
+  UPDATE orders SET sent_at = coalesce((p_details->>'sent_at')::timestamptz, sent_at), answered_at = coalesce((p_details->>'answered_at')::timestamptz, answered_at),
+    recorded_at = clock_timestamp() WHERE order_id = p_order;
   IF coalesce((p_details->>'shares')::numeric, 0) > 0 AND o.reported_shares = 0 THEN
     UPDATE orders SET reported_shares = (p_details->>'shares')::numeric, reported_usdc = (p_details->>'usdc')::numeric,
       reported_fee_usdc = coalesce((p_details->>'fee_usdc')::numeric, 0),

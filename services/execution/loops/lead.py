@@ -10,6 +10,7 @@ from services.execution.loops.entries import enter
 from services.execution.loops.exits import leave
 from services.execution.loops.readings import keep_warm, read_balances, read_clock, read_markets
 from services.execution.loops.redemptions import redeem
+from services.execution.loops.user_channel import hear
 from services.execution.metrics import EPOCH, LEADING
 from shared.db.lock import LockCandidate, LockLost, LockSession
 from shared.domain.breaker import TripReason
@@ -84,6 +85,7 @@ async def _run_loops(desk: Desk, session: LockSession, pulse: LoopPulse) -> None
                 read_balances(desk, pulse),
                 read_clock(desk, pulse),
                 keep_warm(desk),
+                *(hear(desk, account) for account in desk.executors.live_accounts()),
             )
         ]
         async with asyncio.TaskGroup() as working:

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -142,11 +141,13 @@ def read_book_evidence(token: TokenId, stored: Mapping[str, Any] | None) -> Book
     )
 
 
-async def state_of(tx: Tx, order: OrderId) -> OrderState:
-    """Return an order's state."""
-    return OrderState(
-        await tx.scalar(text("SELECT state FROM orders WHERE order_id = :order"), {"order": order})
+async def fee_of(tx: Tx, order: OrderId) -> FeeSchedule | None:
+    """Return the fee schedule of an order's market; None when there is no such order."""
+    statement = text(
+        "SELECT fee_rate, fee_exponent, fee_taker_only FROM orders JOIN windows USING (window_id) WHERE order_id = :order"
     )
+    row = (await tx.execute(statement, {"order": order})).one_or_none()
+    return None if row is None else read_fee(row.fee_rate, row.fee_exponent, taker_only=row.fee_taker_only)
 
 
 async def held_tokens(tx: Tx, account: AccountId, mode: Mode) -> list[TokenId]:
@@ -157,20 +158,3 @@ async def held_tokens(tx: Tx, account: AccountId, mode: Mode) -> list[TokenId]:
     )
     rows = await tx.execute(statement, {"account": account, "mode": mode})
     return [TokenId(row.token_id) for row in rows]
-
-
-async def last_trade_at(tx: Tx, account: AccountId, mode: Mode) -> datetime | None:
-    """Return when the last trade of an account was recorded."""
-    found: datetime | None = await tx.scalar(
-        text("SELECT max(recorded_at) FROM fills WHERE account_id = :account AND mode = :mode"),
-        {"account": account, "mode": mode},
-    )
-    return found
-
-
-async def cash_usdc(tx: Tx, account: AccountId, mode: Mode) -> Decimal:
-    """Return the Book's own cash of an account, USDC."""
-    statement = text(
-        "SELECT balance FROM ledger_balances WHERE account_id = :account AND mode = :mode AND bucket = 'CASH'"
-    )
-    return Decimal(await tx.scalar(statement, {"account": account, "mode": mode}) or 0)
