@@ -157,8 +157,10 @@ class Exchange:
         """End a market: resting orders are cancelled, the book is empty, tokens can be redeemed."""
         for order in [order for order in self._live.values() if order.market is market]:
             self.cancel(order.order_id, order.owner, status="CANCELED_MARKET_RESOLVED")
+        before = market.book.levels(is_up=True)
         market.book.replace({}, {})
-        market.resolved_ms = now_ms
+        market.book_ms = market.resolved_ms = now_ms
+        self._sink.book_changed(market, *before)
         self._sink.resolved(market)
 
     def _desk(self) -> Desk:

@@ -29,10 +29,12 @@ from services.simulator.venue_http import public_routes
 from services.simulator.venue_private_http import private_routes
 from services.simulator.venue_stream import Streams, stream_routes
 from services.simulator.world import World
+from shared.observability.logs import get_logger
 from shared.runtime.clock import Clock
 
 LONGEST_SLEEP_S: Final = 0.5
 SHUTDOWN_S: Final = 0.5
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +97,7 @@ async def serve(simulator: Simulator, settings: SimulatorSettings) -> None:
             if settings.ready_file is not None:
                 _write_whole(settings.ready_file, json.dumps(simulator.urls, indent=1) + "\n")
             simulator.ready.set()
+            log.info("simulator_ready", **simulator.urls)
             await simulator.stop.wait()
             pump.cancel()
 
