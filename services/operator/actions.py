@@ -128,7 +128,7 @@ async def throw_switch(
 async def trip(database: Database, account: AccountId, mode: Mode, person: Person) -> bool:
     """Open the breaker by hand; False when it was open already."""
     async with database.begin() as tx:
-        context = {"by": person.name, "reason": person.reason}
+        context = {"by": person.name, "why": person.reason}  # "reason" is the trip's own
         return await lifecycle.trip_breaker(tx, account, mode, TripReason.MANUAL_TRIP, context)
 
 

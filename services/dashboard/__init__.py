@@ -1,0 +1,8 @@
+"""dashboard: shows what trades now, from the Book and from nothing else.
+
+Decides   nothing.
+Reads     windows, books, feeds, signals, orders, positions, gate, ledger, audit events, heartbeats.
+Calls     beat.
+Listens   to nobody yet: its page asks again every second, and says how old each figure is.
+Never     touches a trading row, holds a credential, or shows something old as if it were now.
+"""
