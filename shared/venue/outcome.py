@@ -66,6 +66,7 @@ FINAL_TEXTS: tuple[tuple[str, str, bool], ...] = (
 """Refusals with status 400 after which the order certainly does not exist. Not here, on purpose: ``order timed out``
 (it may rest), ``Duplicated`` (an earlier copy arrived), ``context canceled``."""
 
+_TAKEN = ("live", "matched", "delayed")
 _RESTRICTED_TEXTS = ("trading is currently", "trading is disabled", "post-only mode")
 _RESTRICTED_CODES = frozenset({"post_only_mode", "cancel_only", "trading_disabled"})
 _REGION_TEXT = "trading restricted in your region"
@@ -156,11 +157,7 @@ def _accepted(answer: Mapping[str, Any], body: bytes, expected: PreparedOrder) -
     if not isinstance(order_id, str) or order_id.lower() != expected.order_id.lower():
         return Unknown("OTHER_ORDER_ID", {"order_id": str(order_id)})
     status = answer.get("status")
-    if (
-        answer.get("success") is not True
-        or answer.get("errorMsg")
-        or status not in {"live", "matched", "delayed"}
-    ):
+    if answer.get("success") is not True or answer.get("errorMsg") or status not in _TAKEN:
         return Unknown("NOT_CLEAR", {"status": str(status), "text": str(answer.get("errorMsg", ""))})
     try:
         making, taking = _amount(answer.get("makingAmount")), _amount(answer.get("takingAmount"))
@@ -225,7 +222,8 @@ def _refused_by_text(
 
 def _is_restricted(lowered: str, answer: Mapping[str, Any] | None) -> bool:
     return (
-        any(text in lowered for text in _RESTRICTED_TEXTS) or (answer or {}).get("code") in _RESTRICTED_CODES
+        any(text in lowered for text in _RESTRICTED_TEXTS)
+        or str((answer or {}).get("code")) in _RESTRICTED_CODES
     )
 
 
@@ -248,9 +246,9 @@ def _error_text(answer: Mapping[str, Any]) -> str:
 
 
 def _amount(value: object) -> Decimal:
-    if value in {None, ""}:
+    if value is None or value == "":
         return ZERO
-    amount = parse(value) if isinstance(value, str | int | Decimal) else None
+    amount = parse(value) if isinstance(value, str | int | Decimal) and not isinstance(value, bool) else None
     if amount is None or amount < 0:
         raise ValueError(f"not an amount: {value!r}")
     return amount

@@ -41,6 +41,7 @@ _BATCH_TYPE_HASH = keccak(
 )
 _WALLET_NAME_HASH = keccak(text="DepositWallet")
 _ONE_HASH = keccak(text="1")
+_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +68,7 @@ class OrderSigner:
         Raises:
             Malformed: not a private key, or a signature type without its wallet; the key is never in the message.
         """
-        try:
-            self._key = PrivateKey(bytes.fromhex(private_key.get_secret_value().strip().removeprefix("0x")))
-        except ValueError:
-            raise Malformed("the signing key is not 32 bytes of hex") from None
+        self._key = _key(private_key)
         public = self._key.public_key.format(compressed=False)[1:]
         self.address: str = to_checksum_address(keccak(public)[12:])
         """The key's own address: who logs in, whatever wallet trades."""
@@ -141,3 +139,13 @@ class OrderSigner:
     def _sign(self, digest: bytes) -> bytes:
         signature = self._key.sign_recoverable(digest, hasher=None)
         return signature[:64] + bytes([signature[64] + 27])  # Ethereum counts the recovery id from 27
+
+
+def _key(private_key: SecretStr) -> PrivateKey:
+    try:
+        raw = bytes.fromhex(private_key.get_secret_value().strip().removeprefix("0x"))
+        if len(raw) == _KEY_BYTES:  # a shorter one would be taken, padded to some other key
+            return PrivateKey(raw)
+    except ValueError:
+        pass
+    raise Malformed("the signing key is not 32 bytes of hex")
