@@ -5,6 +5,7 @@ python -m services.simulator --seed 1 --port 0 --ready-file sim.json
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from shared.observability.logs import configure_logs, get_logger
 from shared.runtime.clock import SystemClock
 
 BAD_SETTING_STATUS = 2
+PREFIX = "SIMULATOR_"
 OPTIONS = ("seed", "host", "port", "ready_file", "source", "assets", "window_s", "first_open_in_s")
 log = get_logger()
 
@@ -53,13 +55,24 @@ def _settings(arguments: Sequence[str] | None) -> SimulatorSettings:
     given: dict[str, Any] = {
         name: value for name, value in vars(parser.parse_args(arguments)).items() if value is not None
     }
+    known = {f"{PREFIX}{name.upper()}" for name in SimulatorSettings.model_fields}
+    problems = [
+        f"{variable} is no setting of the simulator"
+        for variable in sorted(os.environ)
+        if variable.startswith(PREFIX) and variable not in known
+    ]
     try:
-        return SimulatorSettings(**given)
+        settings = SimulatorSettings(**given)
     except ValidationError as error:
-        for details in error.errors(include_input=False):
-            name = ".".join(str(part) for part in details["loc"])
-            print(f"simulator: SIMULATOR_{name.upper()}: {details['msg']}", file=sys.stderr)  # noqa: T201
+        problems += [
+            f"{PREFIX}{str(details['loc'][0]).upper()}: {details['msg']}"
+            for details in error.errors(include_input=False)
+        ]
+    if problems:
+        for problem in problems:
+            print(f"simulator: {problem}", file=sys.stderr)  # noqa: T201 - the logs are not set up yet
         sys.exit(BAD_SETTING_STATUS)
+    return settings
 
 
 if __name__ == "__main__":

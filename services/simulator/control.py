@@ -15,8 +15,9 @@ from services.simulator.exchange import Mode
 from services.simulator.faults import KINDS, Armed, UnknownFault
 from services.simulator.matching import MICRO
 from services.simulator.relayer_http import DEPOSIT_WALLET, Relayer
+from services.simulator.settlement import Reverted
 from services.simulator.signatures import deposit_wallet_of
-from services.simulator.truth import truth, wallet_truth
+from services.simulator.truth import exact, truth, wallet_truth
 from services.simulator.venue import Venue, answer, error
 
 PREFIX: Final = "/_sim"
@@ -70,6 +71,7 @@ def control_routes(control: Control) -> list[web.RouteDef]:
         web.delete(f"{PREFIX}/faults", disarm),
         web.post(f"{PREFIX}/faults", _posted(lambda body: _arm(venue, body))),
         web.post(f"{PREFIX}/accounts", _posted(lambda body: _account(control, body))),
+        web.post(f"{PREFIX}/redeem", _posted(lambda body: _redeem(venue, body))),
         web.post(f"{PREFIX}/mode", _posted(lambda body: _mode(venue, body))),
         web.post(f"{PREFIX}/stop", end),
     ]
@@ -106,6 +108,18 @@ def _account(control: Control, body: Mapping[str, Any]) -> dict[str, Any]:
         "relayer_api_key": control.relayer.api_key(owner),
         **wallet_truth(wallet),
     }
+
+
+def _redeem(venue: Venue, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Redeem a wallet's market without its owner, as the venue's own redeemer may."""
+    wallet = venue.exchange.wallets[to_checksum_address(body["wallet"])]
+    market = venue.exchange.listing.by_slug[body["slug"]]
+    settlement = venue.exchange.settlement
+    try:
+        paid = settlement.redeem(wallet, market, venue.now_ms(), settlement.transaction_hash())
+    except Reverted as reverted:
+        raise ValueError(str(reverted)) from reverted
+    return {"paid": exact(paid)}
 
 
 def _arm(venue: Venue, body: Mapping[str, Any]) -> dict[str, Any]:

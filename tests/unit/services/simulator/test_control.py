@@ -114,3 +114,15 @@ async def test_stop_asks_the_process_to_end(venue):
 
 async def test_an_unknown_mode_is_refused(venue):
     assert (await venue.post("control", "/_sim/mode", {"mode": "party"}))[0] == 400
+
+
+async def test_the_venues_own_redeemer_may_come_first(venue):
+    await venue.fund("100")
+    await venue.call("POST", "/order", body(owner=venue.key.key))
+    asked = {"wallet": WALLET, "slug": WINDOW.slug}
+    status, answer = await venue.post("control", "/_sim/redeem", asked)
+    assert (status, answer) == (400, {"error": "ValueError: result for condition not received yet"})
+    venue.pass_ms(125_000)
+    assert (await venue.post("control", "/_sim/redeem", asked))[1] == {"paid": "9.999999"}
+    assert (await venue.post("control", "/_sim/redeem", asked))[1] == {"paid": "0.000000"}
+    assert (await venue.truth())["wallets"][WALLET]["cash"] == "104.625280"
