@@ -5,6 +5,7 @@ Writes go through ``writes``: they are never repeated.
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
@@ -37,6 +38,7 @@ _REPEATABLE = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
+_SECONDS = re.compile(r"\d+(\.\d+)?")
 Params = Mapping[str, str | int]
 
 
@@ -116,10 +118,8 @@ def retry_after_s(value: str | None, now: datetime) -> float | None:
     """Return the seconds a Retry-After header asks for, given as seconds or as a date; None when it asks nothing."""
     if not value:
         return None
-    try:
-        return max(float(value), 0.0)
-    except ValueError:
-        pass
+    if _SECONDS.fullmatch(value):
+        return float(value)
     try:
         return max((parsedate_to_datetime(value) - now).total_seconds(), 0.0)
     except (ValueError, TypeError):

@@ -93,9 +93,10 @@ def _always() -> bool:
 class HttpWrites:
     """Sends requests to one base address, each at most once."""
 
-    def __init__(self, base_url: str, clock: Clock) -> None:
+    def __init__(self, base_url: str, clock: Clock, *, answer_s: float = ANSWER_S) -> None:
         self._url: SplitResult = urlsplit(base_url)
         self._clock = clock
+        self._answer_s = answer_s
         self._tls = httpx.create_ssl_context() if self._url.scheme == "https" else None
         self._idle: list[_Wire] = []
         self._slots = asyncio.Semaphore(CONNECTIONS_MAX)
@@ -161,7 +162,7 @@ class HttpWrites:
                 return WriteAnswer(fault=TransportFault.NOT_SENT)
             # No await since the check: the send begins here or not at all (E3).
             connection.write(request)
-            async with asyncio.timeout(ANSWER_S):
+            async with asyncio.timeout(self._answer_s):
                 answer, keep = await _read_answer(connection, method)
         except TimeoutError:
             return WriteAnswer(fault=TransportFault.TIMEOUT, began_send=True)
