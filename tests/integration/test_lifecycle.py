@@ -1,6 +1,5 @@
 """The way of one position through the Book's functions, each act as the role that may do it."""
 
-from collections.abc import Callable, Iterator
 from decimal import Decimal
 
 import psycopg
@@ -9,12 +8,6 @@ import pytest
 from tests.factories import Desk
 
 pytestmark = pytest.mark.integration
-
-
-@pytest.fixture
-def desk(database_url: str, role_url: Callable[[str], str]) -> Iterator[Desk]:
-    with Desk(role_url, database_url) as opened:
-        yield opened
 
 
 def test_a_claim_takes_entry_slot_position_capital_order_and_body_together(desk: Desk) -> None:
@@ -42,7 +35,11 @@ def test_a_match_opens_the_position_at_once_and_trades_explain_it_without_adding
     desk.trade(claim.order_id, "b", shares="3", usdc="1.5", fee_usdc="0.0525")
     position = desk.position(claim)
     assert desk.order_row(claim)["explained"]
-    assert (position["bought_shares"], position["bought_usdc"], position["buy_fees_usdc"]) == (4, 2, Decimal("0.07"))
+    assert (position["bought_shares"], position["bought_usdc"], position["buy_fees_usdc"]) == (
+        4,
+        2,
+        Decimal("0.07"),
+    )
     assert desk.buckets()["CASH"] == Decimal("97.93")
     desk.assert_books_agree()
 
@@ -91,8 +88,13 @@ def test_a_winner_becomes_a_receivable_and_is_cash_only_when_the_balance_shows_i
         "SELECT expected_usdc FROM claim_redeem(%s, %s, %s, %s, 'red-1', 1, 97.95)",
         desk.epoch, desk.account, desk.mode, window,
     ) == 4  # fmt: skip
-    assert desk.do("execution", "SELECT record_redemption('red-1', 'SUBMITTED', '{\"ticket\": \"x\"}')") == "SUBMITTED"
-    assert desk.do("execution", "SELECT record_redemption('red-1', 'PAID', '{\"paid_usdc\": \"4\"}')") == "PAID"
+    assert (
+        desk.do("execution", "SELECT record_redemption('red-1', 'SUBMITTED', '{\"ticket\": \"x\"}')")
+        == "SUBMITTED"
+    )
+    assert (
+        desk.do("execution", "SELECT record_redemption('red-1', 'PAID', '{\"paid_usdc\": \"4\"}')") == "PAID"
+    )
     assert desk.position(claim)["state"] == "CLOSED"
     assert desk.buckets() == {
         "CASH": Decimal("101.95"), "RESERVED": 0, "POSITIONS": 0, "FEES": Decimal("0.05"), "PNL": -2,
