@@ -1,0 +1,1 @@
+"""What a container runs besides a service."""
