@@ -9,7 +9,7 @@ import itertools
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Self
 
@@ -18,7 +18,9 @@ from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from shared.db.lock import EXECUTOR_LOCK_KEY
+from shared.runtime.clock import SystemClock
 
+CLOCK = SystemClock()
 UP_TOKEN = "1" * 70
 DOWN_TOKEN = "2" * 70
 WATCHDOGS = ("feed_collector", "risk_monitor", "reconciler")
@@ -55,7 +57,9 @@ class Desk:
     def __enter__(self) -> Self:
         self.owner = self.connect(self.owner_url)
         self.do("operator", "SELECT open_account(%s, %s)", self.account, "0x" + "11" * 20)
-        self.do("reconciler", "SELECT book_external(%s, %s, 'DEPOSIT', 100, 'first')", self.account, self.mode)
+        self.do(
+            "reconciler", "SELECT book_external(%s, %s, 'DEPOSIT', 100, 'first')", self.account, self.mode
+        )
         for key in ("allowed_instruments", "allowed_strategies"):
             self.control(key, "*")
         self.do(
@@ -110,9 +114,11 @@ class Desk:
         assert self.do("reconciler", "SELECT mark_reconciled(%s, '{}')", self.epoch)
         return self.epoch
 
-    def window(self, *, opens_in_s: float = -30, closes_in_s: float = 30, state: str = "OPEN", **fields: object) -> str:
+    def window(
+        self, *, opens_in_s: float = -30, closes_in_s: float = 30, state: str = "OPEN", **fields: object
+    ) -> str:
         name = f"btc-updown-15m-{next(self._names)}-{self.account}"
-        now = datetime.now(UTC)
+        now = CLOCK.now()
         row: dict[str, object] = {
             "window_id": name, "instrument": "BTC", "series": "btc-up-or-down-15m", "interval_s": 60,
             "condition_id": order_hash(name), "up_token": UP_TOKEN, "down_token": DOWN_TOKEN,
@@ -131,7 +137,7 @@ class Desk:
     def signal(self, window: str, *, side: str = "UP", ordinal: int = 0, **fields: object) -> str:
         strategy = fields.pop("strategy_id", self.strategy)
         name = f"sig-{next(self._names)}-{self.account}"
-        now = datetime.now(UTC)
+        now = CLOCK.now()
         row: dict[str, object] = {
             "signal_id": name, "account_id": self.account, "mode": self.mode, "strategy_id": strategy,
             "instance_id": f"{self.account}-{self.strategy}", "window_id": window, "instrument": "BTC", "side": side,
@@ -173,12 +179,14 @@ class Desk:
     def record(self, order: str, event: str, **details: object) -> str:
         return str(self.do("execution", "SELECT record_outcome(%s, %s, %s)", order, event, Jsonb(details)))
 
-    def trade(self, order: str, name: str, *, shares: str, usdc: str, by: str = "execution", **fields: object) -> str:
+    def trade(
+        self, order: str, name: str, *, shares: str, usdc: str, by: str = "execution", **fields: object
+    ) -> str:
         row = self.one("SELECT token_id, side FROM orders WHERE order_id = %s", order)
         trade = {
             "order_id": order, "trade_id": name, "token_id": row["token_id"], "side": row["side"], "shares": shares,
             "price": "0.5", "usdc": usdc, "fee_usdc": "0.05", "state": "CONFIRMED",
-            "matched_at": datetime.now(UTC).isoformat(),
+            "matched_at": CLOCK.now().isoformat(),
         } | fields  # fmt: skip
         return str(self.do(by, "SELECT apply_trade(%s, 'test')", Jsonb(trade)))
 
@@ -204,7 +212,9 @@ class Desk:
         return Claim(refused, str(order["order_id"]), claim.position_id)
 
     def ask_exit(self, claim: Claim, reason: str = "STOP_LOSS") -> bool:
-        return bool(self.do("risk_monitor", "SELECT request_exit(%s, %s, 0.4, 0.39)", claim.position_id, reason))
+        return bool(
+            self.do("risk_monitor", "SELECT request_exit(%s, %s, 0.4, 0.39)", claim.position_id, reason)
+        )
 
     def position(self, claim: Claim) -> dict[str, Any]:
         return self.one("SELECT * FROM positions WHERE position_id = %s", claim.position_id)
@@ -214,12 +224,16 @@ class Desk:
 
     def buckets(self) -> dict[str, Decimal]:
         rows = self.all(
-            "SELECT bucket, balance FROM ledger_balances WHERE account_id = %s AND mode = %s", self.account, self.mode
+            "SELECT bucket, balance FROM ledger_balances WHERE account_id = %s AND mode = %s",
+            self.account,
+            self.mode,
         )
         return {row["bucket"]: row["balance"] for row in rows}
 
     def gate(self) -> dict[str, Any]:
-        return self.one("SELECT * FROM trading_gate WHERE account_id = %s AND mode = %s", self.account, self.mode)
+        return self.one(
+            "SELECT * FROM trading_gate WHERE account_id = %s AND mode = %s", self.account, self.mode
+        )
 
     def assert_books_agree(self) -> None:
         differences = self.all("SELECT * FROM verify_ledger(%s, %s)", self.account, self.mode)

@@ -22,11 +22,15 @@ SESSIONS = 25
 @pytest.fixture(autouse=True)
 def _without_the_fence(desk: Desk) -> None:
     desk.owner.execute("SET ROLE onebook_owner")
-    desk.owner.execute("CREATE OR REPLACE FUNCTION _claim_bar(p_epoch bigint) RETURNS text LANGUAGE sql AS 'SELECT NULL'")
+    desk.owner.execute(
+        "CREATE OR REPLACE FUNCTION _claim_bar(p_epoch bigint) RETURNS text LANGUAGE sql AS 'SELECT NULL'"
+    )
     desk.owner.execute("RESET ROLE")
 
 
-def claim_all(desk: Desk, role_url: Callable[[str], str], signals: Sequence[str], **fields: object) -> Counter[str]:
+def claim_all(
+    desk: Desk, role_url: Callable[[str], str], signals: Sequence[str], **fields: object
+) -> Counter[str]:
     """Claim every signal from many sessions that start together; returns how often each answer was given."""
     barrier = threading.Barrier(SESSIONS)
     answers: Counter[str] = Counter()
@@ -50,7 +54,9 @@ def claim_all(desk: Desk, role_url: Callable[[str], str], signals: Sequence[str]
     return answers
 
 
-def test_a_hundred_concurrent_entries_make_exactly_one_order(desk: Desk, role_url: Callable[[str], str]) -> None:
+def test_a_hundred_concurrent_entries_make_exactly_one_order(
+    desk: Desk, role_url: Callable[[str], str]
+) -> None:
     window = desk.window()
     signals = [desk.signal(window, ordinal=ordinal) for ordinal in range(100)]
     answers = claim_all(desk, role_url, signals)
@@ -85,7 +91,11 @@ def test_dollars_stop_at_their_limit(
     desk: Desk, role_url: Callable[[str], str], control: str, value: str, refusal: str
 ) -> None:
     """Three reservations of 2.14 fit into 6.43, four do not."""
-    for key, amount in {"max_open_positions": "50", "max_instrument_usd": "1000", "max_session_loss": "1000"}.items():
+    for key, amount in {
+        "max_open_positions": "50",
+        "max_instrument_usd": "1000",
+        "max_session_loss": "1000",
+    }.items():
         desk.control(key, amount)
     desk.control("max_exposure_usd", "1000")
     desk.control(control, value)
@@ -106,7 +116,9 @@ def test_cash_is_reserved_once(desk: Desk, role_url: Callable[[str], str]) -> No
     desk.assert_books_agree()
 
 
-def test_a_switch_thrown_among_claims_is_seen_by_every_later_one(desk: Desk, role_url: Callable[[str], str]) -> None:
+def test_a_switch_thrown_among_claims_is_seen_by_every_later_one(
+    desk: Desk, role_url: Callable[[str], str]
+) -> None:
     """No claim commits after a committed PAUSE: claims and switch meet on the gate's row (D18)."""
     for key in ("max_instrument_usd", "max_session_loss", "max_exposure_usd"):
         desk.control(key, "1000")
@@ -117,7 +129,9 @@ def test_a_switch_thrown_among_claims_is_seen_by_every_later_one(desk: Desk, rol
     def throw() -> None:
         thrown.wait(timeout=30)
         with psycopg.connect(role_url("onebook_operator"), autocommit=True) as connection:
-            connection.execute("SELECT set_control(%s, 'kill_switch', 'PAUSE', 'me', 'drill')", [desk.account])
+            connection.execute(
+                "SELECT set_control(%s, 'kill_switch', 'PAUSE', 'me', 'drill')", [desk.account]
+            )
 
     with ThreadPoolExecutor(1) as pool:
         job = pool.submit(throw)
@@ -138,7 +152,13 @@ def test_a_trip_among_claims_is_seen_by_every_later_one(desk: Desk, role_url: Ca
     desk.control("max_open_positions", "50")
     signals = [desk.signal(desk.window()) for _ in range(30)]
     with ThreadPoolExecutor(1) as pool:
-        job = pool.submit(desk.do, "risk_monitor", "SELECT trip_breaker(%s, %s, 'MANUAL_TRIP', '{}')", desk.account, desk.mode)
+        job = pool.submit(
+            desk.do,
+            "risk_monitor",
+            "SELECT trip_breaker(%s, %s, 'MANUAL_TRIP', '{}')",
+            desk.account,
+            desk.mode,
+        )
         claim_all(desk, role_url, signals)
         job.result(timeout=30)
     late = desk.one(

@@ -1,13 +1,13 @@
 """Every reason a claim refuses by itself, whatever the gate before it thought (E10, D18)."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 
 import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 
-from tests.factories import DOWN_TOKEN, Desk, order_hash
+from tests.factories import CLOCK, DOWN_TOKEN, Desk, order_hash
 
 pytestmark = pytest.mark.integration
 
@@ -30,7 +30,8 @@ def test_another_session_of_the_same_epoch_claims_nothing(desk: Desk) -> None:
     signal = desk.signal(desk.window())
     with psycopg.connect(desk.role_url("onebook_execution"), autocommit=True) as other:
         row = other.execute(
-            "SELECT refused FROM claim_entry(%s, %s, %s, 'b', '{}')", [desk.epoch, signal, Jsonb(desk.order(signal))]
+            "SELECT refused FROM claim_entry(%s, %s, %s, 'b', '{}')",
+            [desk.epoch, signal, Jsonb(desk.order(signal))],
         ).fetchone()
     assert row == ("NOT_LEADER",)
 
@@ -63,7 +64,7 @@ def test_the_gate_row_refuses(desk: Desk) -> None:
     assert desk.claim(desk.signal(desk.window())).refused is None
 
 
-def test_a_control_only_lowers_the_mode(database_url: str, desk: Desk) -> None:
+def test_a_control_only_lowers_the_mode(desk: Desk) -> None:
     desk.mode = "DRY_RUN"
     desk.do("reconciler", "SELECT book_external(%s, 'DRY_RUN', 'DEPOSIT', 100, 'x')", desk.account)
     desk.control("trading_mode", "PAPER")
@@ -88,7 +89,7 @@ def test_the_window_must_be_open_now(desk: Desk) -> None:
 
 
 def test_an_expired_signal_is_expired_not_ordered(desk: Desk) -> None:
-    signal = desk.signal(desk.window(), expires_at=datetime.now(UTC) - timedelta(milliseconds=1))
+    signal = desk.signal(desk.window(), expires_at=CLOCK.now() - timedelta(milliseconds=1))
     refused(desk, signal, "SIGNAL_EXPIRED")
 
 
@@ -135,7 +136,9 @@ def test_a_window_with_an_unknown_order_is_blocked_even_after_a_reset_elsewhere(
     window = desk.window()
     claim = desk.enter(window)
     desk.record(claim.order_id, "LOST", reason="TIMEOUT")
-    desk.owner.execute("UPDATE trading_gate SET breaker = 'CLOSED', breaker_reason = NULL, breaker_since = NULL")
+    desk.owner.execute(
+        "UPDATE trading_gate SET breaker = 'CLOSED', breaker_reason = NULL, breaker_since = NULL"
+    )
     desk.do(
         "signal_engine",
         "INSERT INTO strategy_instances (instance_id, account_id, strategy_id, code_hash, parameters, enabled_by)"
@@ -151,7 +154,9 @@ def test_the_cap_is_the_lower_of_control_and_strategy(desk: Desk) -> None:
     desk.control("max_position_usd", "2.14")
     claim = desk.enter()
     assert desk.order_row(claim)["cap_usdc"] == Decimal("2.14")
-    refused_by_strategy = desk.signal(desk.window(), risk=Jsonb({"max_position_usdc": "1", "max_slippage": "0.02"}))
+    refused_by_strategy = desk.signal(
+        desk.window(), risk=Jsonb({"max_position_usdc": "1", "max_slippage": "0.02"})
+    )
     assert desk.claim(refused_by_strategy).refused == "POSITION_CAP"
 
 
