@@ -110,7 +110,7 @@ class HttpReads:
             )
         try:
             return json.loads(answer.content, parse_float=Decimal)
-        except ValueError as error:
+        except (ValueError, ArithmeticError, RecursionError) as error:
             raise ReadFailed(path, "the answer is not JSON", status=answer.status_code) from error
 
 

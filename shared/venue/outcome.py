@@ -12,8 +12,9 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
+from shared.domain.amounts import FINEST_TICK
 from shared.domain.ids import OrderId
-from shared.domain.money import ONE, ZERO, from_micro, parse
+from shared.domain.money import MICRO, ZERO, from_micro, parse
 from shared.domain.orders import OrderSide
 from shared.domain.outcomes import KnownFailure, Outcome, Success, Unknown
 from shared.domain.prepared import Accepted, PreparedOrder
@@ -166,8 +167,10 @@ def _accepted(answer: Mapping[str, Any], body: bytes, expected: PreparedOrder) -
     buys = expected.intent.side is OrderSide.BUY
     shares, usdc = (taking, making) if buys else (making, taking)
     # Totals are whole units in every captured answer, base units in the venue's own example: one that gives more than
-    # the order offered, or pays over a dollar a share, is not understood (a match without totals neither).
-    understood = making <= from_micro(expected.maker_amount) and usdc <= shares * ONE
+    # the order offered, or pays over a dollar or under the finest tick a share, is not understood.
+    understood = (
+        making <= from_micro(expected.maker_amount) and shares * FINEST_TICK - MICRO <= usdc <= shares
+    )
     if not understood or (status == "matched" and not shares):
         return Unknown("AMOUNTS_NOT_UNDERSTOOD", {"making": str(making), "taking": str(taking)})
     return Success(
@@ -236,7 +239,7 @@ def _is_html(headers: Mapping[str, str], body: bytes) -> bool:
 def _json_object(body: bytes) -> Mapping[str, Any] | None:
     try:
         value = json.loads(body, parse_float=Decimal)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

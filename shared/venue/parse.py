@@ -4,6 +4,7 @@ An unknown value of an enumeration is refused by name, an unknown field ignored,
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -35,6 +36,7 @@ from shared.venue.wire import (
 WireT = TypeVar("WireT", bound=Wire)
 FeeOf = Callable[[TokenId], FeeSchedule | None]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_NUMBER = re.compile(r"[0-9]{1,18}")
 _MILLIS_FROM = 100_000_000_000
 """A time above this cannot be seconds: it would lie in the year 5138."""
 _STATUS_WORDS: Mapping[str, OrderStatus] = MappingProxyType({status.value: status for status in OrderStatus})
@@ -66,7 +68,7 @@ def parse_json(text: str | bytes) -> Any:
     """Return parsed JSON, fractions as Decimal; raises Malformed."""
     try:
         return json.loads(text, parse_float=Decimal)
-    except (ValueError, RecursionError):
+    except (ValueError, ArithmeticError, RecursionError):  # ArithmeticError: a number beyond even Decimal
         raise Malformed("not JSON") from None
 
 
@@ -92,7 +94,7 @@ def at_moment(value: str | int | datetime | None) -> datetime | None:
         return None
     if isinstance(value, datetime):
         return value
-    if isinstance(value, int) or value.isdigit():
+    if isinstance(value, int) or _NUMBER.fullmatch(value):
         number = int(value)
         return at_millis(number if number > _MILLIS_FROM else number * 1000)
     try:

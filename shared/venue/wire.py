@@ -20,8 +20,10 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else _exact(value)
 
 
-Amount = Annotated[Decimal, BeforeValidator(_exact)]
-MaybeAmount = Annotated[Decimal | None, BeforeValidator(_none_if_empty)]
+_Sane = Annotated[Decimal, Field(gt=Decimal("-1e15"), lt=Decimal("1e15"))]
+"""No amount of ours or price of anything comes near; arithmetic on such numbers would overflow."""
+Amount = Annotated[_Sane, BeforeValidator(_exact)]
+MaybeAmount = Annotated[_Sane | None, BeforeValidator(_none_if_empty)]
 Millis = Annotated[int, Field(ge=0)]
 """Milliseconds since the epoch, as text or number."""
 

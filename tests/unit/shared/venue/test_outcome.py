@@ -166,6 +166,7 @@ def test_a_listed_status_is_known_to_have_done_nothing(status, headers, body, re
         (200, JSON, b'{"success":tr', "UNREADABLE"),
         (200, JSON, b"[1]", "UNREADABLE"),
         (200, JSON, b"\xff\xfe", "UNREADABLE"),
+        (200, JSON, b'{"makingAmount":1e99999999999999999999}', "UNREADABLE"),
         (200, JSON, b"[" * 100_000, "UNREADABLE"),
         (200, JSON, accepted(orderID=""), "NO_ORDER_ID"),
         (200, JSON, {"success": False, "errorMsg": "not enough balance / allowance", "orderID": ""}, "NO_ORDER_ID"),
@@ -181,7 +182,9 @@ def test_a_listed_status_is_known_to_have_done_nothing(status, headers, body, re
         (200, JSON, accepted(makingAmount="NaN"), "UNREADABLE"),
         (200, JSON, accepted(makingAmount=[]), "UNREADABLE"),
         (200, JSON, accepted(makingAmount="-1"), "UNREADABLE"),
+        (200, JSON, accepted(makingAmount="1e999999", takingAmount="1e999999"), "AMOUNTS_NOT_UNDERSTOOD"),
         (200, JSON, accepted(makingAmount="1199999", takingAmount="2181817"), "AMOUNTS_NOT_UNDERSTOOD"),  # base units
+        (200, JSON, accepted(takingAmount="1e30"), "AMOUNTS_NOT_UNDERSTOOD"),
         (200, JSON, accepted(makingAmount="1.1", takingAmount="1.0"), "AMOUNTS_NOT_UNDERSTOOD"),  # over $1 a share
         (200, JSON, accepted(makingAmount="", takingAmount=""), "AMOUNTS_NOT_UNDERSTOOD"),  # a match without totals
     ],
