@@ -1,0 +1,143 @@
+"""Wiring of feed_collector. ``python -m services.feed_collector``"""
+
+import random
+from collections.abc import Sequence
+from functools import partial
+
+from services.feed_collector import actions
+from services.feed_collector.config import CollectorSettings
+from services.feed_collector.feeds.binance import watch_binance
+from services.feed_collector.feeds.market import resync_books, watch_market, write_books
+from services.feed_collector.feeds.polybolt import watch_oracle
+from services.feed_collector.feeds.pull import LOOP_STALE_AFTER_S
+from services.feed_collector.keeping import HOUSE_EVERY_S, Keeper
+from services.feed_collector.loops import Collector
+from services.feed_collector.shelf import Shelf
+from services.feed_collector.tape import Tape
+from services.feed_collector.watch import Watch
+from services.feed_collector.writer import Writer, wait_for_capture
+from shared.db.engine import Database
+from shared.domain.ids import Instrument
+from shared.domain.ticks import PriceTick, Source
+from shared.runtime.service import Loop, Process, Wiring, run_service
+from shared.venue.binance import BinanceFeed
+from shared.venue.market_feed import MarketFeed
+from shared.venue.polybolt import PolyboltFeed
+from shared.venue.reading import PublicReading
+
+DRAIN_S = 5.0
+PATIENT_S = 60.0
+"""A loop that asks the venue may wait that long for its answers."""
+
+
+async def setup(process: Process[CollectorSettings]) -> Wiring:
+    """Wait for the capture lock, then watch."""
+    settings, clock = process.settings, process.clock
+    database = await Database.connect(settings.database_url, application_name=process.name, clock=clock)
+    process.on_exit(database.close)
+    session = await wait_for_capture(database, settings.instruments)
+    process.on_exit(session.close)
+    reading = await process.closing.enter_async_context(PublicReading(settings.venue_urls, clock))
+    watch = Watch(clock)
+    tape = Tape(await actions.start(database))
+    shelf = Shelf(tape)
+
+    def stored(ticks: Sequence[PriceTick]) -> None:
+        watch.announce_instruments(tick.instrument for tick in ticks if tick.source is not Source.POLYMARKET)
+
+    writer = Writer(
+        database,
+        session,
+        tape,
+        clock,
+        instruments=settings.instruments,
+        instance=settings.instance,
+        stored=stored,
+    )
+    keeper = Keeper(
+        database, tape, shelf, watch, writer, clock, settings.instance, _expected(settings), clock.now()
+    )
+    await keeper.keep_partitions(clock.now().date())
+    await keeper.write_status()
+    chance = random.Random(f"{settings.instance}:{clock.boottime()}")  # noqa: S311 jitter is no secret
+    market = MarketFeed(settings.market_stream_url, clock, chance)
+    collector = Collector(settings, database, reading, tape, shelf, watch, clock, market)
+    return Wiring(
+        loops=[
+            *_feed_loops(collector, keeper, chance),
+            Loop("write_ticks", writer.run, drain_s=DRAIN_S),
+            Loop("discover", collector.discover, stale_after_s=PATIENT_S),
+            Loop("advance", collector.advance),
+            Loop("ask_strikes", collector.ask_strikes, stale_after_s=PATIENT_S),
+            Loop("announce", collector.announce),
+            Loop("read_clock", collector.read_clock, stale_after_s=PATIENT_S),
+            Loop("resolve", collector.resolve, stale_after_s=PATIENT_S),
+            Loop("status", keeper.keep_status),
+            Loop("snapshots", keeper.keep_snapshots),
+            Loop("closes", keeper.keep_closes),
+            Loop("house", keeper.keep_house, stale_after_s=2 * HOUSE_EVERY_S),
+            Loop("beat", keeper.beat),
+        ],
+        checks={
+            "database": database.check,
+            "primary_feed": keeper.check_primary,
+            "capture": keeper.check_capture,
+        },
+        extra=keeper.describe,
+    )
+
+
+def _feed_loops(collector: Collector, keeper: Keeper, chance: random.Random) -> list[Loop]:
+    """Return one loop a feed, and those that bring the books into the Book."""
+    settings, clock, tape, shelf = collector.settings, collector.clock, collector.tape, collector.shelf
+    binance = BinanceFeed(settings.binance_url, clock, chance, instruments=settings.instruments)
+    loops = [
+        Loop("binance", partial(watch_binance, feed=binance, tape=tape), LOOP_STALE_AFTER_S),
+        Loop(
+            "market",
+            partial(
+                watch_market,
+                feed=collector.market,
+                shelf=shelf,
+                tape=tape,
+                watch=collector.watch,
+                clock=clock,
+            ),
+            LOOP_STALE_AFTER_S,
+        ),
+        Loop(
+            "books",
+            partial(write_books, database=keeper.database, shelf=shelf, watch=collector.watch, clock=clock),
+        ),
+        Loop("resync", partial(resync_books, reading=collector.reading, shelf=shelf, clock=clock), PATIENT_S),
+    ]
+    credentials = settings.feed_credentials
+    if credentials is not None:
+
+        def make(lookback_s: int) -> PolyboltFeed:
+            return PolyboltFeed(
+                settings.polybolt_url,
+                credentials,
+                clock,
+                chance,
+                instruments=settings.instruments,
+                lookback_s=lookback_s,
+            )
+
+        oracle = partial(watch_oracle, make=make, watch=collector.watch, tape=tape)
+        loops.append(Loop("polybolt", oracle, LOOP_STALE_AFTER_S))
+    return loops
+
+
+def _expected(settings: CollectorSettings) -> list[tuple[Source, Instrument]]:
+    """Return the feeds that should speak: the oracle only where we may listen to it."""
+    oracle = (Source.CHAINLINK, Source.CHAINLINK_TWAP) if settings.feed_credentials is not None else ()
+    return [
+        (source, instrument)
+        for source in (Source.BINANCE, *oracle, Source.POLYMARKET)
+        for instrument in settings.instruments
+    ]
+
+
+if __name__ == "__main__":
+    run_service("feed_collector", CollectorSettings, setup)

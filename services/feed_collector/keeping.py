@@ -1,0 +1,290 @@
+"""The regular work around the feeds: how they are, books' history, closes, partitions, the heartbeat."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from services.feed_collector import actions
+from services.feed_collector.decide import consensus, due_samples, stale_since, summarise
+from services.feed_collector.metrics import FEED_AGE_S
+from services.feed_collector.shelf import Shelf
+from services.feed_collector.tape import EVERY, FeedNews, Tape
+from services.feed_collector.watch import Watch
+from services.feed_collector.writer import Writer
+from shared.db.engine import Database
+from shared.db.patience import endure
+from shared.db.queries.books import SnapshotRow
+from shared.db.queries.closes import CloseSample
+from shared.db.queries.feeds import FeedRow
+from shared.domain.ids import Instrument, TokenId, WindowId
+from shared.domain.ticks import PRIMARY, STALE_AFTER, Source
+from shared.domain.windows import Side, Window
+from shared.observability.health import CheckResult
+from shared.observability.logs import get_logger
+from shared.runtime.clock import Clock
+from shared.runtime.pulse import LoopPulse
+
+STATUS_EVERY_S = 0.5
+SNAPSHOT_EVERY_S = 1.0
+CLOSE_LOOK_S = 0.05
+TIMELY = timedelta(milliseconds=500)
+SAMPLES_MAX = 1_000
+BEAT_EVERY_S = 2.0
+HOUSE_EVERY_S = 60.0
+PARTITIONS_AT = timedelta(minutes=5)
+"""After midnight UTC (C12)."""
+PRIMARY_AGE_MAX = timedelta(seconds=30)
+"""A collector whose primary feed is older is not fit to trade on (O1)."""
+
+log = get_logger()
+
+
+@dataclass(slots=True)
+class Keeper:
+    """What these loops share."""
+
+    database: Database
+    tape: Tape
+    shelf: Shelf
+    watch: Watch
+    writer: Writer
+    clock: Clock
+    instance: str
+    expected: Sequence[tuple[Source, Instrument]]
+    """The feeds that should speak all the time."""
+    started_at: datetime
+
+    async def keep_status(self, pulse: LoopPulse) -> None:
+        """Write how the feeds are, twice a second; a silence begins a gap (C1, C11)."""
+
+        async def turn() -> None:
+            await self.write_status()
+            await asyncio.sleep(STATUS_EVERY_S)
+
+        await endure(pulse, turn)
+
+    async def write_status(self) -> None:
+        """Write how the feeds are now."""
+        now = self.clock.now()
+        rows = [news.take_row(self._stale_since(key, now)) for key, news in self._all_news()]
+        for row in rows:
+            if row.last_received_at is not None:
+                FEED_AGE_S.labels(row.feed.value, row.instrument).set(
+                    (now - row.last_received_at).total_seconds()
+                )
+        try:
+            gaps = await actions.write_feeds(self.database, rows, now)
+        except BaseException:
+            self._give_back(rows)
+            raise
+        for feed, instrument in gaps.begun:
+            log.warning("gap_begun", feed=feed.value, symbol=instrument)
+        for feed, instrument in gaps.ended:
+            log.info("gap_ended", feed=feed.value, symbol=instrument)
+        changes = self.tape.take_changes()
+        if changes:
+            await actions.write_oracle_changes(self.database, changes)
+
+    def _all_news(self) -> list[tuple[tuple[Source, Instrument], FeedNews]]:
+        for source, instrument in self.expected:
+            self.tape.feed(source, instrument)
+        return list(self.tape.news.items())
+
+    def _stale_since(self, key: tuple[Source, Instrument], now: datetime) -> datetime | None:
+        """Return since when a feed that should speak does not."""
+        source, instrument = key
+        if instrument == EVERY or not self._should_speak(source, instrument):
+            return None
+        news = self.tape.feed(source, instrument)
+        return stale_since(news.last_received_at, self.started_at, now, STALE_AFTER[source])
+
+    def _should_speak(self, source: Source, instrument: Instrument) -> bool:
+        if source is Source.POLYMARKET:
+            # Without an open window there is nothing to be said.
+            return any(window.instrument == instrument for window in self.watch.open_windows)
+        return (source, instrument) in self.expected
+
+    def _give_back(self, rows: Sequence[FeedRow]) -> None:
+        for row in rows:
+            self.tape.feed(row.feed, row.instrument).give_back(row)
+
+    async def keep_snapshots(self, pulse: LoopPulse) -> None:
+        """Append a line to each sound book's history every second (C6)."""
+
+        async def turn() -> None:
+            now = self.clock.now()
+            rows = [
+                row
+                for window, token in self.shelf.followed()
+                if (row := self._snapshot(window, token, now)) is not None
+            ]
+            if rows:
+                await actions.write_snapshots(self.database, rows)
+            await asyncio.sleep(SNAPSHOT_EVERY_S)
+
+        await endure(pulse, turn)
+
+    def _snapshot(self, window: Window, token: TokenId, now: datetime) -> SnapshotRow | None:
+        book = self.shelf.book(token)
+        if book is None or not book.continuous:
+            return None
+        numbers = summarise(book)
+        return SnapshotRow(
+            at=now,
+            instrument=window.instrument,
+            token_id=book.token_id,
+            best_bid=numbers.best_bid,
+            best_ask=numbers.best_ask,
+            spread=numbers.spread,
+            mid=numbers.mid,
+            bid_depth_100=numbers.bid_depth_100,
+            ask_depth_100=numbers.ask_depth_100,
+            bid_depth_500=numbers.bid_depth_500,
+            ask_depth_500=numbers.ask_depth_500,
+        )
+
+    async def keep_closes(self, pulse: LoopPulse) -> None:
+        """Write what everybody says 60, 30, 10, 5 and 1 s before each close, and at it (C9)."""
+        taken: dict[WindowId, set[int]] = {}
+        waiting: deque[CloseSample] = deque(maxlen=SAMPLES_MAX)
+
+        async def turn() -> None:
+            for window in self.watch.windows:
+                waiting.extend(self._samples_now(window, taken.setdefault(window.window_id, set())))
+            for gone in taken.keys() - {window.window_id for window in self.watch.windows}:
+                del taken[gone]
+            while waiting:
+                # Written late, it is still what was seen in time.
+                await actions.write_close_sample(self.database, waiting[0])
+                waiting.popleft()
+            await asyncio.sleep(CLOSE_LOOK_S)
+
+        await endure(pulse, turn)
+
+    def _samples_now(self, window: Window, taken: set[int]) -> list[CloseSample]:
+        """Return the samples whose moment is now; one whose moment is past was missed: no later price is its."""
+        now = self.watch.venue_now()
+        samples = []
+        for seconds in due_samples(window, now, taken):
+            taken.add(seconds)
+            if now - (window.closes_at - timedelta(seconds=seconds)) <= TIMELY:
+                samples.append(self._close_sample(window, seconds))
+        return samples
+
+    def _close_sample(self, window: Window, seconds: int) -> CloseSample:
+        up, down = self.shelf.mid(window, Side.UP), self.shelf.mid(window, Side.DOWN)
+        favourite = consensus(up, down)
+        return CloseSample(
+            window_id=window.window_id,
+            instrument=window.instrument,
+            closes_at=window.closes_at,
+            seconds_before=seconds,
+            strike=window.strike,
+            oracle_price=self.tape.feed(Source.CHAINLINK, window.instrument).last_price,
+            oracle_average=self.tape.feed(Source.CHAINLINK_TWAP, window.instrument).last_price,
+            binance_price=self.tape.feed(Source.BINANCE, window.instrument).last_price,
+            up_mid=up,
+            down_mid=down,
+            consensus=None if favourite is None else favourite.direction.value,
+            confidence=None if favourite is None else favourite.confidence,
+        )
+
+    async def keep_house(self, pulse: LoopPulse) -> None:
+        """Make partitions ahead and retire old ticks once a day, five past midnight UTC (C12)."""
+        done_for: date | None = None
+
+        async def turn() -> None:
+            nonlocal done_for
+            day = (self.clock.now() - PARTITIONS_AT).date()
+            if day != done_for and await self.keep_partitions(day):
+                done_for = day
+            await actions.forget_books(self.database)
+            await asyncio.sleep(HOUSE_EVERY_S)
+
+        await endure(pulse, turn)
+
+    async def keep_partitions(self, day: date) -> bool:
+        """Do the day's work on the partitions; False when it failed: capture goes on, and it is tried again."""
+        try:
+            made = await actions.ensure_partitions(self.database)
+            dropped = await actions.retire_ticks(self.database, day, instance=self.instance)
+        except Exception:  # whatever it is, it must not stop the capture
+            log.critical("partitions_failed", exc_info=True)
+            return False
+        log.info("partitions_kept", made=made, dropped=dropped)
+        return True
+
+    async def beat(self, pulse: LoopPulse) -> None:
+        """Say every two seconds that the collector lives, and whether it is fit (R11)."""
+
+        async def turn() -> None:
+            primary = await self.check_primary()
+            await actions.beat(
+                self.database,
+                instance=self.instance,
+                healthy=primary.ok and self.writer.trip_owed is None,
+                details={
+                    "primary_feed": primary.detail,
+                    "ticks_waiting": self.tape.waiting,
+                    "ticks_dropped": self.tape.dropped,
+                },
+            )
+            await asyncio.sleep(BEAT_EVERY_S)
+
+        await endure(pulse, turn)
+
+    async def check_primary(self) -> CheckResult:
+        """Answer whether every instrument's primary feed is at most 30 s old."""
+        now = self.clock.now()
+        silent = [
+            instrument
+            for source, instrument in self.expected
+            if source is PRIMARY
+            and stale_since(
+                self.tape.feed(source, instrument).last_received_at, self.started_at, now, PRIMARY_AGE_MAX
+            )
+        ]
+        heard = all(
+            self.tape.feed(source, instrument).last_received_at is not None
+            for source, instrument in self.expected
+            if source is PRIMARY
+        )
+        if silent or not heard:
+            return CheckResult(
+                ok=False, detail=f"{PRIMARY.value} is silent: {', '.join(silent) or 'nothing heard yet'}"
+            )
+        return CheckResult(ok=True)
+
+    async def check_capture(self) -> CheckResult:
+        """Answer whether prices reach the Book."""
+        if self.writer.trip_owed is not None:
+            return CheckResult(ok=False, detail=f"prices cannot be stored: {self.writer.trip_owed}")
+        return CheckResult(ok=True, detail=f"{self.tape.waiting} prices wait")
+
+    async def describe(self) -> dict[str, object]:
+        """Return what /health shows besides its checks: the gaps of a day, the feeds' ages, the windows."""
+        now = self.clock.now()
+        gaps = await actions.gaps_of_day(self.database, now)
+        return {
+            "data_gaps": [
+                {
+                    "feed": gap.feed.value,
+                    "symbol": gap.instrument,
+                    "from": gap.started_at.isoformat(),
+                    "to": None if gap.ended_at is None else gap.ended_at.isoformat(),
+                }
+                for gap in gaps[-20:]
+            ],
+            "feeds": {
+                f"{news.source.value}/{news.instrument}": round(
+                    (now - news.last_received_at).total_seconds(), 3
+                )
+                for news in self.tape.news.values()
+                if news.last_received_at is not None
+            },
+            "windows": [window.window_id for window in self.watch.open_windows],
+            "books_in_doubt": len(self.shelf.doubtful()),
+            "venue_clock_offset_ms": round(self.watch.offset.total_seconds() * 1000),
+        }
