@@ -7,7 +7,7 @@ keys, so keys are known by value, not by shape.
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 REDACTED = "[redacted]"
@@ -64,6 +64,21 @@ def redact(*secrets: str) -> None:
 def forget_secrets() -> None:
     """Forget every remembered value; tests only, a process keeps its secrets for life."""
     _KNOWN.clear()
+
+
+def secret_parts(text: str) -> Iterator[str]:
+    """Yield the values a JSON text holds under names of secrets, for a log may show one without the JSON around it."""
+    try:
+        waiting = [json.loads(text)]
+    except ValueError:
+        return
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            yield from (str(inner) for key, inner in value.items() if _SECRET_KEY.search(key) and inner)
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
 
 
 def redact_text(text: str) -> str:

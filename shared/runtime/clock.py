@@ -7,7 +7,6 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-
 _BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """Elsewhere than on Linux CLOCK_MONOTONIC is the one that counts through sleep."""
 

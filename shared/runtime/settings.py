@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from shared.domain.modes import Mode
+from shared.observability.redaction import secret_parts
 from shared.runtime.database_url import parse_database_url
 
 BAD_SETTING_STATUS = 2
@@ -58,11 +59,12 @@ class BaseServiceSettings(BaseSettings):
         return []
 
     def secrets(self) -> Iterator[str]:
-        """Yield every secret value of these settings, for redaction."""
+        """Yield every secret value of these settings, for redaction; of a JSON value also its secret parts."""
         for name in type(self).model_fields:
             value = getattr(self, name)
             if isinstance(value, SecretStr):
                 yield value.get_secret_value()
+                yield from secret_parts(value.get_secret_value())
         password = parse_database_url(self.database_url.get_secret_value()).password
         if password is not None:
             yield password

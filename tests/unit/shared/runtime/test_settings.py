@@ -184,3 +184,12 @@ def test_variables_of_others_are_left_alone(environment, foreign):
 def test_the_secrets_of_the_settings_are_known_for_redaction(environment):
     environment.setenv("PLAIN_TOKEN", "token-canary")
     assert set(load_settings(PlainSettings).secrets()) == {LOCAL, "token-canary", "canary"}
+
+
+def test_the_secrets_inside_a_json_setting_are_known_one_by_one(environment):
+    environment.setenv(
+        "SIGNING_KEYS", '{"main": {"private_key": "0xcanary-key", "wallet": "0xpublic", "nonce": 3}}'
+    )
+    secrets = set(load_settings(SigningSettings).secrets())
+    assert "0xcanary-key" in secrets
+    assert "0xpublic" not in secrets
