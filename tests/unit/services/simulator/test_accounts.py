@@ -52,6 +52,14 @@ def test_the_venue_misses_a_redemption_until_it_refreshes():
     assert (mine.seen[COLLATERAL], mine.seen["up"]) == (107, 0)
 
 
+def test_only_what_the_venue_has_seen_can_be_spent():
+    mine = wallet()
+    mine.deposit(50)
+    assert (mine.cash, mine.spendable(COLLATERAL)) == (150, 100)
+    mine.refresh(COLLATERAL)
+    assert mine.spendable(COLLATERAL) == 150
+
+
 def test_redeeming_an_emptied_position_pays_nothing():
     assert wallet().redeem({"up": 1_000_000, "down": 0}) == (0, {})
 

@@ -164,6 +164,7 @@ def test_orders_are_taken_from_listing_to_close_only():
     assert floor.post().http == 200
     floor.pass_ms(1_000)
     assert text(floor.post(salt=2)) == NOT_READY
+    assert len(floor.exchange.orders) == 1  # the refused one did not use up its id
 
 
 def test_a_gtd_order_must_end_three_minutes_ahead():

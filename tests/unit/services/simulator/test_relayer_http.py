@@ -130,13 +130,17 @@ async def test_pairs_are_split_and_merged(venue):
     "call",
     [
         position_call(ADAPTER_CALL, [1, 2], target=PUSD),
+        position_call(ADAPTER_CALL, [1]),
         position_call(ADAPTER_CALL, [1, 2], parent=b"\x01" * 32),
         {"target": PUSD, "value": "0", "data": "0x12345678"},
         {"target": COLLATERAL_ADAPTER, "value": "0", "data": REDEEM["data"][:40]},
     ],
 )
 async def test_what_the_contracts_do_not_know_reverts(venue, call):
+    await venue.call("POST", "/order", body(owner=venue.key.key))
+    venue.pass_ms(125_000)
     assert (await finished(venue, batch([call])))["state"] == "STATE_FAILED"
+    assert (await venue.wallet())["tokens"][UP]["mined"] == "9.999999"
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,13 @@ async def test_the_signature_covers_the_exact_bytes_and_not_the_query(venue):
     assert (await venue.call("GET", "/data/orders", market="0x12"))[0] == 200
 
 
+async def test_a_stranger_sees_neither_orders_nor_trades_of_others(venue):
+    _status, answer = await venue.call("POST", "/order", order(venue))
+    venue.key = venue.login("0x" + "ab" * 20)
+    assert (await venue.call("GET", f"/data/order/{answer['orderID']}"))[0] == 404
+    assert (await venue.call("GET", "/data/trades"))[1]["data"] == []
+
+
 async def test_an_old_timestamp_is_refused(venue):
     headers = venue.headers("GET", "/data/orders", b"")
     venue.clock.now_ms += 301_000

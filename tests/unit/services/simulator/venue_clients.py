@@ -82,7 +82,7 @@ class Clients:
     def headers(self, method: str, path: str, data: bytes) -> dict[str, str]:
         timestamp = str(self.clock.now_ms // 1000)
         return {
-            "POLY_ADDRESS": OWNER,
+            "POLY_ADDRESS": self.key.address,
             "POLY_API_KEY": self.key.key,
             "POLY_PASSPHRASE": self.key.passphrase,
             "POLY_TIMESTAMP": timestamp,
