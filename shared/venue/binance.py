@@ -41,6 +41,7 @@ class BinanceFeed(Feed[FastEvent]):
 class _BinanceAdapter:
     name = "binance"
     ready_at_opening = True
+    secrets: Sequence[str] = ()
 
     def __init__(self, url: str, instruments: Collection[Instrument], silent_after_s: float | None) -> None:
         symbols = [f"{instrument.lower()}usdt" for instrument in sorted(instruments)]

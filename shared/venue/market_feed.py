@@ -50,6 +50,7 @@ class MarketFeed(Feed[MarketEvent]):
 class _MarketAdapter:
     name = "market"
     ready_at_opening = True
+    secrets: Sequence[str] = ()
 
     def __init__(self, url: str, pace: Pace) -> None:
         self.url = url

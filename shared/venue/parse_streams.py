@@ -159,10 +159,10 @@ def parse_user_frame(text: str, received_at: datetime, *, api_key: str, fee_of: 
     """
     events: list[UserEvent] = []
     for item in _objects(text):
-        kind = item.get("event_type") or item.get("type")
+        kind = str(item.get("event_type") or item.get("type")).lower()
         if kind == "order":
             events.append(_order_update(item, received_at))
-        elif kind in {"trade", "TRADE"}:
+        elif kind == "trade":
             condition_id = ConditionId(read(WireTrade, item).market)
             events += [
                 TradeSeen(

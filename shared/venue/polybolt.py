@@ -58,6 +58,7 @@ class _PolyboltAdapter:
         self.url = url
         self.pace = Pace(json.dumps({"op": "ping"}), PING_S, DEAD_AFTER_S, silent_after_s)
         self._credentials = credentials
+        self.secrets: Sequence[str] = tuple(credentials.stream_login().values())
         self._wanted = {
             f"{kind}-{instrument}": _subscription(instrument, lookback_s if kind == "twap" else None)
             for instrument in sorted(instruments)

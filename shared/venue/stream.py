@@ -70,6 +70,8 @@ class Adapter(Protocol[EventT]):
     url: str
     pace: Pace
     ready_at_opening: bool
+    secrets: Sequence[str]
+    """What the venue may repeat to us and a sample must not show (B2)."""
 
     def opening(self) -> Sequence[str]:
         """Return the frames to send first."""
@@ -245,4 +247,6 @@ class Feed(Generic[EventT]):
             await socket.close()
 
     def _unreadable(self, kind: str, reason: str, text: str) -> Unreadable:
+        for secret in self._adapter.secrets:
+            text = text.replace(secret, "***")
         return Unreadable(self._adapter.name, self._clock.now(), kind, reason, text[:_SAMPLE_CHARACTERS])

@@ -2,6 +2,7 @@
 
 It has no replay and no snapshot: after each Connected the consumer reads orders and trades, and only then listens on.
 Connected comes when the venue has answered a PING sent after the login, so nothing falls between login and reading.
+An Unreadable here may have been a fact: read orders and trades after it, too.
 """
 
 import json
@@ -37,6 +38,7 @@ class _UserAdapter:
     def __init__(self, url: str, credentials: Credentials, fee_of: FeeOf) -> None:
         self.url = url
         self._credentials = credentials
+        self.secrets: Sequence[str] = tuple(credentials.stream_login().values())
         self._fee_of = fee_of
 
     def opening(self) -> Sequence[str]:
