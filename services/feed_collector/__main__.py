@@ -59,6 +59,7 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
     )
     await keeper.keep_partitions(clock.now().date())
     await keeper.write_status()
+    process.on_exit(keeper.write_status)
     chance = random.Random(f"{settings.instance}:{clock.boottime()}")  # noqa: S311 jitter is no secret
     market = MarketFeed(settings.market_stream_url, clock, chance)
     collector = Collector(settings, database, reading, tape, shelf, watch, clock, market)

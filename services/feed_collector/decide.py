@@ -22,6 +22,7 @@ HALF = Decimal("0.5")
 SECONDS_BEFORE_CLOSE = (60, 30, 10, 5, 1, 0)
 RESOLUTION_FIRST_WAIT_S = 1.0
 _CENT = Decimal("0.01")
+_THOUSANDTH = Decimal("0.001")
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -186,17 +187,26 @@ def due_samples(window: Window, venue_now: datetime, taken: Collection[int]) -> 
     return tuple(seconds for seconds in due[-1:] if seconds not in taken)
 
 
+def market_price(book: Book | None) -> Decimal | None:
+    """Return what a sound book thinks its token is worth: the middle, or near the end the only side that is left."""
+    if book is None or not book.continuous:
+        return None
+    if book.mid is not None:
+        return book.mid
+    return book.best_bid if book.best_bid is not None else book.best_ask
+
+
 @dataclass(frozen=True, slots=True)
 class Consensus:
-    """What the books held for certain at the end, and how much so: the favourite's mid."""
+    """What the books held for certain at the end, and how much so: the favourite's price."""
 
     direction: Side
     confidence: Decimal
 
 
-def consensus(up_mid: Decimal | None, down_mid: Decimal | None) -> Consensus | None:
+def consensus(up_price: Decimal | None, down_price: Decimal | None) -> Consensus | None:
     """Return the favourite; None where no book shows one."""
-    up = up_mid if up_mid is not None else (None if down_mid is None else 1 - down_mid)
+    up = up_price if up_price is not None else (None if down_price is None else 1 - down_price)
     if up is None or up == HALF:
         return None
     return Consensus(Side.UP, up) if up > HALF else Consensus(Side.DOWN, 1 - up)
@@ -233,7 +243,8 @@ class Clocked:
 
     @property
     def offset_s(self) -> Decimal:
-        return (self.least_s + self.most_s) / 2
+        """Return the smallest offset that contradicts no reading: both clocks are right until one is proved wrong."""
+        return min(max(Decimal(0), self.least_s), self.most_s)
 
 
 def narrowed(known: Clocked | None, *, said: datetime, asked_at: datetime, answered_at: datetime) -> Clocked:
@@ -252,7 +263,8 @@ def narrowed(known: Clocked | None, *, said: datetime, asked_at: datetime, answe
 
 def smoothed_ms(before: Decimal | None, newest_ms: Decimal) -> Decimal:
     """Return a moving average over about twenty readings, milliseconds."""
-    return newest_ms if before is None else before + (newest_ms - before) / 20
+    smoothed = newest_ms if before is None else before + (newest_ms - before) / 20
+    return smoothed.quantize(_THOUSANDTH)
 
 
 def stale_since(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from services.feed_collector import actions
-from services.feed_collector.decide import consensus, due_samples, stale_since, summarise
+from services.feed_collector.decide import consensus, due_samples, market_price, stale_since, summarise
 from services.feed_collector.metrics import FEED_AGE_S
 from services.feed_collector.shelf import Shelf
 from services.feed_collector.tape import EVERY, FeedNews, Tape
@@ -174,7 +174,7 @@ class Keeper:
         return samples
 
     def _close_sample(self, window: Window, seconds: int) -> CloseSample:
-        up, down = self.shelf.mid(window, Side.UP), self.shelf.mid(window, Side.DOWN)
+        up, down = (market_price(self.shelf.book(window.token(side))) for side in (Side.UP, Side.DOWN))
         favourite = consensus(up, down)
         return CloseSample(
             window_id=window.window_id,
@@ -185,8 +185,8 @@ class Keeper:
             oracle_price=self.tape.feed(Source.CHAINLINK, window.instrument).last_price,
             oracle_average=self.tape.feed(Source.CHAINLINK_TWAP, window.instrument).last_price,
             binance_price=self.tape.feed(Source.BINANCE, window.instrument).last_price,
-            up_mid=up,
-            down_mid=down,
+            up_price=up,
+            down_price=down,
             consensus=None if favourite is None else favourite.direction.value,
             confidence=None if favourite is None else favourite.confidence,
         )

@@ -14,7 +14,7 @@ from shared.db.queries.books import BookRow
 from shared.domain.books import Book
 from shared.domain.ids import TokenId
 from shared.domain.ticks import PriceTick, Source
-from shared.domain.windows import Side, Window
+from shared.domain.windows import Window
 from shared.venue.book_keeping import BookState, fold, in_doubt, resynced
 from shared.venue.events import BookDelta, BookSnapshot, MarketEvent, TickSizeChange, TopOfBook
 
@@ -84,11 +84,6 @@ class Shelf:
         """Return the book of a token as kept; None while there is none."""
         state = None if token is None else self._states.get(token)
         return None if state is None else state.book()
-
-    def mid(self, window: Window, side: Side) -> Decimal | None:
-        """Return the middle of a sound book; None in doubt."""
-        book = self.book(window.token(side))
-        return None if book is None or not book.continuous else book.mid
 
     def followed(self) -> list[tuple[Window, TokenId]]:
         """Return every followed token with its window."""

@@ -26,8 +26,8 @@ class CloseSample:
     oracle_price: Decimal | None
     oracle_average: Decimal | None
     binance_price: Decimal | None
-    up_mid: Decimal | None
-    down_mid: Decimal | None
+    up_price: Decimal | None
+    down_price: Decimal | None
     consensus: str | None
     """UP or DOWN; None where no book showed a favourite."""
     confidence: Decimal | None
@@ -123,8 +123,8 @@ def _values(sample: CloseSample) -> Mapping[str, Any]:
         seconds = f"{sample.seconds_before}s"
         return shared | {
             f"oracle_price_{seconds}_before": sample.oracle_price,
-            f"market_up_price_{seconds}": sample.up_mid,
-            f"market_down_price_{seconds}": sample.down_mid,
+            f"market_up_price_{seconds}": sample.up_price,
+            f"market_down_price_{seconds}": sample.down_price,
         }
     return shared | {
         "oracle_price_at_close": sample.oracle_price,
