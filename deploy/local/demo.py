@@ -97,10 +97,17 @@ async def _read_when_written(path: Path) -> dict[str, str]:
     """Return the fake venue's addresses once it has bound them all."""
     try:
         async with asyncio.timeout(SIMULATOR_WITHIN_S):
-            while not path.exists():  # noqa: ASYNC110 - another process writes it
+            while (found := _read_if_written(path)) is None:  # noqa: ASYNC110 - another process writes it
                 await asyncio.sleep(LOOK_EVERY_S)
     except TimeoutError:
         raise WorldFailed(f"the fake venue was not ready within {SIMULATOR_WITHIN_S:g} s") from None
+    return found
+
+
+def _read_if_written(path: Path) -> dict[str, str] | None:
+    """Return what the file holds; it is written whole, so it is there or it is not."""
+    if not path.exists():
+        return None
     found: dict[str, str] = json.loads(path.read_text())
     return found
 

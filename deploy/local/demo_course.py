@@ -120,12 +120,15 @@ async def _look_whether_ready(demo: Demo, overview: Overview, began: float) -> N
         demo.ready_at = overview.read_at
         demo.note = ""
     elif demo.clock.monotonic() - began > READY_WITHIN_S:
-        unfit = demo_world.SERVICES - {each.service for each in overview.services if each.healthy}
-        logs = "\n".join(
-            f"{name}: {tail(demo.services.watched[name].log, lines=2)}" for name in sorted(unfit)
+        beats = {each.service: each for each in overview.services}
+        unfit = sorted(name for name in demo_world.SERVICES if name not in beats or not beats[name].healthy)
+        told = "\n".join(
+            f"{name}: {dict(beats[name].details) if name in beats else 'never beat'};"
+            f" its log ends with: {tail(demo.services.watched[name].log, lines=1)}"
+            for name in unfit
         )
         demo.problems.append(
-            f"not ready after {READY_WITHIN_S:g} s: {', '.join(sorted(unfit)) or 'the executor'}\n{logs}"
+            f"not ready after {READY_WITHIN_S:g} s: {', '.join(unfit) or 'the executor does not lead'}\n{told}"
         )
 
 

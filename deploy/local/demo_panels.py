@@ -26,6 +26,8 @@ from services.dashboard.api.schemas import (
 SILENT_AFTER_S = Decimal(10)
 _WINDOWS_SHOWN, _ROWS_SHOWN, _EVENTS_SHOWN = 5, 8, 14
 _DETAILS_SHOWN = (
+    "key",
+    "new",
     "reason",
     "limit_price",
     "shares",
@@ -33,9 +35,6 @@ _DETAILS_SHOWN = (
     "fee_usdc",
     "paid_usdc",
     "expected_usdc",
-    "key",
-    "new",
-    "to",
 )
 
 

@@ -85,7 +85,7 @@ _EVENTS = """
 SELECT event_id, at, account_id AS account, mode, kind, actor, window_id, details FROM audit_events ORDER BY event_id DESC LIMIT :limit
 """
 _SERVICES = """
-SELECT DISTINCT ON (service) service, instance, healthy, round(extract(epoch FROM clock_timestamp() - at)::numeric, 3) AS age_s
+SELECT DISTINCT ON (service) service, instance, healthy, details, round(extract(epoch FROM clock_timestamp() - at)::numeric, 3) AS age_s
   FROM heartbeats ORDER BY service, at DESC
 """
 _EXECUTOR = "SELECT epoch, instance, reconciled_at IS NOT NULL AS reconciled FROM executor_epochs ORDER BY epoch DESC LIMIT 1"

@@ -138,6 +138,7 @@ class ServiceScreen:
     instance: str
     age_s: Decimal
     healthy: bool
+    details: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
