@@ -6,10 +6,12 @@ Writes go through ``writes``: they are never repeated.
 import asyncio
 import json
 import re
+import ssl
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
@@ -42,6 +44,12 @@ _SECONDS = re.compile(r"\d+(\.\d+)?")
 Params = Mapping[str, str | int]
 
 
+@cache
+def tls_context() -> ssl.SSLContext:
+    """Return the process's one TLS context: making it reads all certificates."""
+    return httpx.create_ssl_context()
+
+
 class HttpReads:
     """Reads JSON below one base address, with credentials where the caller has some."""
 
@@ -49,7 +57,11 @@ class HttpReads:
         self._clock = clock
         self._credentials = credentials
         self._client = httpx.AsyncClient(
-            base_url=base_url, timeout=_TIMEOUT, limits=_LIMITS, headers={"User-Agent": "onebook"}
+            base_url=base_url,
+            timeout=_TIMEOUT,
+            limits=_LIMITS,
+            headers={"User-Agent": "onebook"},
+            verify=tls_context(),
         )
 
     async def __aenter__(self) -> Self:

@@ -14,9 +14,9 @@ from typing import Self
 from urllib.parse import SplitResult, urlsplit
 
 import h11
-import httpx
 
 from shared.runtime.clock import Clock
+from shared.venue.http import tls_context
 from shared.venue.outcome import TransportFault
 
 CONNECT_S = 1.0
@@ -97,7 +97,7 @@ class HttpWrites:
         self._url: SplitResult = urlsplit(base_url)
         self._clock = clock
         self._answer_s = answer_s
-        self._tls = httpx.create_ssl_context() if self._url.scheme == "https" else None
+        self._tls = tls_context() if self._url.scheme == "https" else None
         self._idle: list[_Wire] = []
         self._slots = asyncio.Semaphore(CONNECTIONS_MAX)
 
