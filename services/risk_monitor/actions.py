@@ -1,13 +1,14 @@
 """The risk monitor's transactions: each function is one."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from services.risk_monitor import queries
-from services.risk_monitor.decide import Blindness, Verdict, Watched
+from services.risk_monitor.decide import Blindness, Verdict, Watched, period
 from services.risk_monitor.queries import Account
 from shared.db.engine import Database, Tx
-from shared.db.queries import administration, lifecycle
+from shared.db.queries import administration, lifecycle, scheduled_work
 from shared.domain import assertions
 from shared.domain.assertions import AssertionResult
 from shared.domain.breaker import TripReason
@@ -83,14 +84,18 @@ async def keep_verification(database: Database, account: Account, verdict: Verdi
             await lifecycle.trip_breaker(tx, *account, TripReason.STOP_LOSS_BLIND, context)
 
 
-async def check_ledger(database: Database, account: Account, *, instance: str) -> list[str] | None:
+async def check_ledger(
+    database: Database, account: Account, *, now: datetime, instance: str
+) -> list[str] | None:
     """Compare the ledger with its entries and trip on a difference (R9).
 
     Returns the differences; None when this period's check was done by another instance.
     """
     async with database.begin() as tx:
         work = f"ledger:{account[0]}/{account[1]}"
-        if not await queries.claim_work(tx, work, every_s=INTEGRITY_EVERY_S, instance=instance):
+        if not await scheduled_work.claim_once(
+            tx, work, done_for=period(now, INTEGRITY_EVERY_S), by=instance
+        ):
             return None
         found = await administration.verify_ledger(tx, *account)
         differences = [f"{each.what}: stored {each.stored}, folded {each.folded}" for each in found]
@@ -100,11 +105,13 @@ async def check_ledger(database: Database, account: Account, *, instance: str) -
 
 
 async def check_audit(
-    database: Database, account: AccountId, modes: Sequence[Mode], *, instance: str
+    database: Database, account: AccountId, modes: Sequence[Mode], *, now: datetime, instance: str
 ) -> list[str] | None:
     """Verify the account's audit chain and stop all its modes where it is broken (B14); None: another instance did."""
     async with database.begin() as tx:
-        if not await queries.claim_work(tx, f"audit:{account}", every_s=AUDIT_EVERY_S, instance=instance):
+        if not await scheduled_work.claim_once(
+            tx, f"audit:{account}", done_for=period(now, AUDIT_EVERY_S), by=instance
+        ):
             return None
         broken = await administration.verify_audit_chain(tx, account)
         if broken is None:
@@ -116,12 +123,14 @@ async def check_audit(
 
 
 async def check_assertions(
-    database: Database, account: Account, *, instance: str
+    database: Database, account: Account, *, now: datetime, instance: str
 ) -> list[AssertionResult] | None:
     """Check the assertions that one read decides, keep each result, trip on a failure (R10)."""
     async with database.begin() as tx:
         work = f"assertions:{account[0]}/{account[1]}"
-        if not await queries.claim_work(tx, work, every_s=ASSERTIONS_EVERY_S, instance=instance):
+        if not await scheduled_work.claim_once(
+            tx, work, done_for=period(now, ASSERTIONS_EVERY_S), by=instance
+        ):
             return None
         facts = await queries.asserted_facts(tx, account)
         results = [
@@ -141,11 +150,11 @@ async def _trip_assertion(tx: Tx, account: Account, result: AssertionResult) -> 
     await lifecycle.trip_breaker(tx, *account, TripReason.ASSERTION_FAILED, context)
 
 
-async def keep_performance(database: Database, *, instance: str) -> bool:
+async def keep_performance(database: Database, *, now: datetime, instance: str) -> bool:
     """Bring daily_performance up to date; False when another instance did."""
     async with database.begin() as tx:
-        if not await queries.claim_work(
-            tx, "daily_performance", every_s=PERFORMANCE_EVERY_S, instance=instance
+        if not await scheduled_work.claim_once(
+            tx, "daily_performance", done_for=period(now, PERFORMANCE_EVERY_S), by=instance
         ):
             return False
         await queries.upsert_daily_performance(tx)

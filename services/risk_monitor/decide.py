@@ -146,6 +146,12 @@ def _sharper(watched: Watched) -> ExitDecision | None:
     return None
 
 
+def period(now: datetime, every_s: int) -> str:
+    """Return the name of the period of ``every_s`` seconds around ``now``; later ones sort after earlier ones (T5)."""
+    seconds = int(now.timestamp())
+    return f"{seconds - seconds % every_s:012d}"
+
+
 @dataclass(frozen=True, slots=True)
 class TokenFold:
     """What the Book holds of one token, and between which balances the chain may stand while trades settle."""

@@ -19,11 +19,11 @@ from services.risk_monitor.decide import (
     verify_by_venue,
     verify_locally,
 )
-from services.risk_monitor.endurance import Endurance, is_passing
 from services.risk_monitor.queries import Account, HeldMarket
 from shared.bus.channels import MarketMoved
 from shared.bus.listen import Wakeup, Woken
 from shared.db.engine import Database
+from shared.db.patience import endure, is_passing
 from shared.domain.exits import ExitDecision
 from shared.domain.ids import AccountId, PositionId, TokenId
 from shared.domain.modes import Mode
@@ -80,11 +80,13 @@ class Watch:
 
     async def run(self, pulse: LoopPulse) -> None:
         """Look at every wake-up, and every quarter of a second whatever is announced (D6)."""
-        endurance = Endurance(pulse)
-        while True:
-            woken = await self.wakeup.wait(timeout_s=POLL_S)
-            if self._matters(woken):
-                await endurance.turn(self.look)
+
+        async def turn() -> None:
+            if self._matters(await self.wakeup.wait(timeout_s=POLL_S)):
+                with pulse.working():
+                    await self.look()
+
+        await endure(pulse, turn)
 
     def _matters(self, woken: Woken) -> bool:
         """Return whether to look: a moving market matters while something is held, an opening announces itself."""
@@ -148,10 +150,12 @@ class Verifier:
     _warned: set[Account] = field(default_factory=set)
 
     async def run(self, pulse: LoopPulse) -> None:
-        endurance = Endurance(pulse)
-        while True:
+        async def turn() -> None:
             await self.wakeup.wait(timeout_s=VERIFY_EVERY_S)
-            await endurance.turn(self.verify_all)
+            with pulse.working():
+                await self.verify_all()
+
+        await endure(pulse, turn)
 
     async def verify_all(self) -> None:
         """Verify every account and mode that holds anything."""
@@ -221,14 +225,16 @@ class Integrity:
     progress: Progress
 
     async def run(self, pulse: LoopPulse) -> None:
-        endurance = Endurance(pulse)
-        while True:
-            await endurance.turn(self.check)
+        async def turn() -> None:
+            with pulse.working():
+                await self.check()
             await asyncio.sleep(CHECK_EVERY_S)
+
+        await endure(pulse, turn)
 
     async def check(self) -> None:
         """Do what is due; the actions claim it, so that two instances do it once (T5)."""
-        broken = dict(self.progress.broken)
+        broken, now = dict(self.progress.broken), self.progress.clock.now()
         gates = await self.database.retry_read(queries.gates)
         for account, group in groupby(gates, key=lambda gate: gate[0]):
             modes = [mode for _, mode in group]
@@ -236,19 +242,19 @@ class Integrity:
                 broken,
                 f"audit:{account}",
                 (account, modes[0]),
-                partial(actions.check_audit, self.database, account, modes, instance=self.instance),
+                partial(actions.check_audit, self.database, account, modes, now=now, instance=self.instance),
             )
         for gate in gates:
             await self._prove(
                 broken,
                 f"ledger:{gate[0]}/{gate[1]}",
                 gate,
-                partial(actions.check_ledger, self.database, gate, instance=self.instance),
+                partial(actions.check_ledger, self.database, gate, now=now, instance=self.instance),
             )
             await self._assert(gate)
         self.progress.broken = {name: why for name, why in broken.items() if why}
         metrics.CAPITAL_INVARIANT.set(0 if self.progress.broken else 1)
-        await actions.keep_performance(self.database, instance=self.instance)
+        await actions.keep_performance(self.database, now=now, instance=self.instance)
 
     async def _prove(
         self,
@@ -273,7 +279,9 @@ class Integrity:
             broken[name] = "; ".join(found)
 
     async def _assert(self, account: Account) -> None:
-        results = await actions.check_assertions(self.database, account, instance=self.instance)
+        results = await actions.check_assertions(
+            self.database, account, now=self.progress.clock.now(), instance=self.instance
+        )
         for result in results or ():
             metrics.ASSERTIONS.labels("held" if result.passed else "failed").inc()
             if not result.passed:
@@ -289,10 +297,12 @@ class Heart:
     progress: Progress
 
     async def run(self, pulse: LoopPulse) -> None:
-        endurance = Endurance(pulse)
-        while True:
-            await endurance.turn(self.beat)
+        async def turn() -> None:
+            with pulse.working():
+                await self.beat()
             await asyncio.sleep(BEAT_EVERY_S)
+
+        await endure(pulse, turn)
 
     async def beat(self) -> None:
         """Write the row entries wait for."""

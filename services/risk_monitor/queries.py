@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from services.risk_monitor.decide import BookView, Holdings, Verdict, Watched, exit_rules, token_fold
 from shared.db.engine import Tx
+from shared.db.queries import status
 from shared.db.queries.lifecycle import dump
 from shared.domain.assertions import AssertionResult, EntryFacts, FillFacts, OrderFacts
 from shared.domain.breaker import KillSwitch
@@ -227,8 +228,6 @@ class Standing:
 _STANDING = text("""
 SELECT ARRAY(SELECT account_id || '/' || mode || ' ' || breaker_reason FROM trading_gate
               WHERE breaker = 'OPEN' AND mode <> 'BACKTEST' ORDER BY 1) AS open_breakers,
-       (SELECT extract(epoch FROM clock_timestamp() - max(last_received_at)) FROM feed_status
-         WHERE feed LIKE 'binance%') AS feed_age_s,
        e.epoch, e.instance, e.reconciled_at IS NOT NULL AS reconciled
   FROM (SELECT 1) one LEFT JOIN LATERAL (SELECT * FROM executor_epochs ORDER BY epoch DESC LIMIT 1) e ON true""")
 
@@ -238,25 +237,11 @@ async def standing(tx: Tx) -> Standing:
     row = (await tx.execute(_STANDING)).one()
     return Standing(
         open_breakers=tuple(row.open_breakers),
-        primary_feed_age_s=row.feed_age_s,
+        primary_feed_age_s=await status.primary_feed_age_s(tx),
         epoch=row.epoch,
         holder=row.instance,
         epoch_reconciled=row.reconciled if row.epoch is not None else None,
     )
-
-
-_CLAIM_WORK = text("""
-INSERT INTO scheduled_work AS s (work, done_for, done_by)
-SELECT :work, to_char(to_timestamp(floor(extract(epoch FROM clock_timestamp()) / :every_s) * :every_s) AT TIME ZONE 'UTC',
-                      'YYYY-MM-DD"T"HH24:MI:SS.MS'), :instance
-ON CONFLICT (work) DO UPDATE SET done_for = excluded.done_for, done_by = excluded.done_by, done_at = clock_timestamp()
- WHERE s.done_for < excluded.done_for RETURNING work""")
-
-
-async def claim_work(tx: Tx, work: str, *, every_s: int, instance: str) -> bool:
-    """Claim this period's unit of work; False when it was done, here or by another instance (T5)."""
-    claimed = await tx.execute(_CLAIM_WORK, {"work": work, "every_s": every_s, "instance": instance})
-    return claimed.one_or_none() is not None
 
 
 async def insert_verification(tx: Tx, account: Account, verdict: Verdict, *, skipped: bool) -> None:

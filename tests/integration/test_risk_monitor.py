@@ -18,6 +18,7 @@ from tests.factories import UP_TOKEN, Desk
 
 pytestmark = pytest.mark.integration
 ACCOUNT = (AccountId("desk"), Mode.PAPER)
+NOW = SystemClock().now()
 
 
 @pytest.fixture
@@ -262,18 +263,18 @@ async def test_a_rewritten_history_trips_every_mode(desk, database, progress):
 
 @pytest.mark.usefixtures("desk")
 async def test_two_monitors_check_a_period_once(database):
-    assert await actions.check_ledger(database, ACCOUNT, instance="one") == []
-    assert await actions.check_ledger(database, ACCOUNT, instance="two") is None
+    assert await actions.check_ledger(database, ACCOUNT, now=NOW, instance="one") == []
+    assert await actions.check_ledger(database, ACCOUNT, now=NOW, instance="two") is None
 
 
 async def test_assertions_are_kept_and_a_broken_one_trips(desk, database):
     claim = desk.hold()
-    held = await actions.check_assertions(database, ACCOUNT, instance="one")
+    held = await actions.check_assertions(database, ACCOUNT, now=NOW, instance="one")
     assert held is not None
     assert all(result.passed for result in held)
     desk.owner.execute("UPDATE positions SET bought_shares = 5 WHERE position_id = %s", [claim.position_id])
     desk.owner.execute("DELETE FROM scheduled_work")
-    await actions.check_assertions(database, ACCOUNT, instance="one")
+    await actions.check_assertions(database, ACCOUNT, now=NOW, instance="one")
     assert desk.gate()["breaker_reason"] == "ASSERTION_FAILED"
     kept = desk.all("SELECT assertion, held FROM assertion_results ORDER BY id")
     assert [(row["assertion"], row["held"]) for row in kept] == [
@@ -289,8 +290,8 @@ async def test_the_day_is_summed_by_strategy(desk, database):
         desk.trade(sold.order_id, f"s{usdc}", shares="4", usdc=usdc, price="0.4")
         desk.record(sold.order_id, "MATCHED")
         assert desk.position(claim)["state"] == "CLOSED"
-    assert await actions.keep_performance(database, instance="one")
-    assert not await actions.keep_performance(database, instance="two")
+    assert await actions.keep_performance(database, now=NOW, instance="one")
+    assert not await actions.keep_performance(database, now=NOW, instance="two")
     row = desk.one("SELECT * FROM daily_performance")
     assert (row["trades"], row["wins"]) == (2, 1)
     assert (row["gross_usdc"], row["fees_usdc"], row["net_usdc"]) == (
