@@ -95,7 +95,7 @@ async def test_a_fault_that_never_answers(venue, name, placed):
 
 
 async def test_a_late_arrival_is_placed_after_its_sender_gave_up(venue):
-    await arm(venue, "late_arrival", seconds=0.1)
+    await arm(venue, "late_arrival", seconds=0.5)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.05):
             await venue.raw("POST", "/order", body(owner=venue.key.key))
