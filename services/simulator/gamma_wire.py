@@ -27,10 +27,6 @@ def number(value: Decimal) -> int | float:
 def market(found: Market, now_ms: int) -> Json:
     """Return a market object; lists inside are JSON in strings, as Gamma has them."""
     window = found.window
-    closed = found.resolved_ms is not None
-    bid, ask = found.book.best(is_up=True)
-    last = found.last_price.get(True)
-    twap = f"{window.asset}-{window.duration}-twap-{window.lookback_s}"
     body: Json = {
         "id": found.market_id,
         "question": window.question,
@@ -45,12 +41,34 @@ def market(found: Market, now_ms: int) -> Json:
         "outcomePrices": json.dumps(outcome_prices(found, now_ms)),
         "clobTokenIds": json.dumps([window.up_token, window.down_token]),
         "active": True,
-        "closed": closed,
+        "closed": found.resolved_ms is not None,
         "archived": False,
         "restricted": True,
         "enableOrderBook": True,
         "acceptingOrders": found.accepts(now_ms),
         "acceptingOrdersTimestamp": iso(window.listed_at_ms),
+        "umaResolutionStatuses": "[]",
+        "negRisk": window.neg_risk,
+        "version": window.version,
+        "events": [{"id": found.event_id, "slug": window.slug, "title": window.question}],
+        **_trading_terms(found),
+        **_prices(found),
+    }
+    if found.resolved_ms is not None:
+        body |= {
+            "umaResolutionStatus": "resolved",
+            "automaticallyResolved": True,
+            "closedTime": iso(found.resolved_ms),
+            "umaEndDate": iso(found.resolved_ms),
+        }
+    return body
+
+
+def _trading_terms(found: Market) -> Json:
+    """Return tick, size, fees and the settling average of a market."""
+    window = found.window
+    config = f"{window.asset}-{window.duration}-twap-{window.lookback_s}"
+    return {
         "orderPriceMinTickSize": number(Decimal(found.tick) / MICRO),
         "orderMinSize": number(window.min_size),
         "makerBaseFee": int(LEGACY_FEE_BPS),
@@ -66,35 +84,30 @@ def market(found: Market, now_ms: int) -> Json:
         "makerRebatesFeeShareBps": 10000,
         "rewardsMinSize": 50,
         "rewardsMaxSpread": 4.5,
-        "umaResolutionStatuses": "[]",
-        "negRisk": window.neg_risk,
-        "cryptoMarketConfigId": twap,
+        "cryptoMarketConfigId": config,
         "cryptoMarketConfig": {
-            "id": twap,
+            "id": config,
             "asset": window.asset,
             "duration": window.duration,
             "twapEnabled": True,
             "twapLookbackSeconds": window.lookback_s,
         },
-        "version": window.version,
-        "events": [{"id": found.event_id, "slug": window.slug, "title": window.question}],
     }
+
+
+def _prices(found: Market) -> Json:
+    """Return best prices and the last trade of UP, as far as there are any."""
+    bid, ask = found.book.best(is_up=True)
+    body: Json = {}
     if bid is not None and ask is not None:
-        spread = number(Decimal(ask - bid) / MICRO)
         body |= {
             "bestBid": number(Decimal(bid) / MICRO),
             "bestAsk": number(Decimal(ask) / MICRO),
-            "spread": spread,
+            "spread": number(Decimal(ask - bid) / MICRO),
         }
+    last = found.last_price.get(True)
     if last is not None:
         body["lastTradePrice"] = number(Decimal(last) / MICRO)
-    if found.resolved_ms is not None:
-        body |= {
-            "umaResolutionStatus": "resolved",
-            "automaticallyResolved": True,
-            "closedTime": iso(found.resolved_ms),
-            "umaEndDate": iso(found.resolved_ms),
-        }
     return body
 
 
