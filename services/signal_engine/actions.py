@@ -22,7 +22,8 @@ SERVICE = "signal_engine"
 class Sight:
     """One fresh read: the situation, who is to be asked, and what they are shown; None where nobody is."""
 
-    situation: Situation
+    situation: Situation | None
+    """None while no window is open."""
     asked: Sequence[Question]
     market: Market | None
 
@@ -33,6 +34,8 @@ async def look(database: Database, instances: Sequence[Instance], ceiling: Mode)
 
     async def read(tx: Tx) -> Sight:
         situation = await read_situation(tx, accounts)
+        if situation is None:
+            return Sight(None, (), None)
         asked = questions(situation, instances, ceiling)
         market = await read_market(tx, asked, situation.now) if asked else None
         return Sight(situation, asked, market)

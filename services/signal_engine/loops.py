@@ -6,7 +6,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from services.signal_engine import actions
-from services.signal_engine.decide import Instance, Question, build_view, is_primary_fresh, make_signal
+from services.signal_engine.decide import (
+    Instance,
+    Question,
+    Situation,
+    build_view,
+    is_primary_fresh,
+    make_signal,
+)
 from services.signal_engine.metrics import (
     BOOK_TO_SIGNAL_S,
     EVALUATIONS,
@@ -71,19 +78,19 @@ class Engine:
         """Read everything anew, ask who is to be asked, write what they wish; returns the signals made."""
         sight = await actions.look(self.database, self.instances, self.ceiling)
         self.last_look_at = self.clock.now()
-        self._note_stale(sight)
-        self._note_unreadable(sight)
-        if sight.market is None:
+        situation = sight.situation
+        self._note_stale(situation)
+        if situation is None or sight.market is None:
             return 0
         made = 0
         views: dict[WindowId, WindowView] = {}
         for question in sight.asked:
             window = question.window
             if window.window_id not in views:
-                views[window.window_id] = build_view(sight.situation, sight.market, window)
+                views[window.window_id] = build_view(situation, sight.market, window)
             view = views[window.window_id]
             wish = await self._ask(question, view)
-            signal = None if wish is None else make_signal(question, wish, view, sight.situation.now)
+            signal = None if wish is None else make_signal(question, wish, view, situation.now)
             if signal is not None and await actions.make(self.database, signal, ordinal=question.ordinal):
                 made += 1
                 self._note_made(question, view, signal.side)
@@ -116,10 +123,13 @@ class Engine:
                 )
             return None
 
-    def _note_stale(self, sight: actions.Sight) -> None:
+    def _note_stale(self, situation: Situation | None) -> None:
         """Log when the primary feed of an open window falls silent, and when it is back (R12)."""
-        instruments = {window.instrument for window in sight.situation.windows}
-        stale = frozenset(name for name in instruments if not is_primary_fresh(sight.situation, name))
+        stale: frozenset[str] = frozenset()
+        if situation is not None:
+            instruments = {window.instrument for window in situation.windows}
+            stale = frozenset(name for name in instruments if not is_primary_fresh(situation, name))
+            self._note_unreadable(situation)
         if stale - self.stale:
             log.warning(
                 "signals_halted", reason="the primary feed is stale", instruments=sorted(stale - self.stale)
@@ -129,8 +139,8 @@ class Engine:
         self.stale = stale
         PRIMARY_STALE.set(1 if stale else 0)
 
-    def _note_unreadable(self, sight: actions.Sight) -> None:
-        for account, reason in sight.situation.unreadable.items():
+    def _note_unreadable(self, situation: Situation) -> None:
+        for account, reason in situation.unreadable.items():
             if (account, reason) not in self.said:
                 self.said.add((account, reason))
                 log.error("controls_unreadable", account=account, reason=reason)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import text
 
@@ -26,37 +27,37 @@ from shared.domain.signals import SignalState
 from shared.domain.ticks import Source
 from shared.strategies.base import PricePoint
 
+_KNOWN_FEEDS = frozenset(source.value for source in Source)
+"""A later collector may record more."""
 SAMPLES_SPAN = timedelta(minutes=4)
 """No older price is shown to a strategy."""
 
 
-async def read_situation(tx: Tx, accounts: Collection[AccountId]) -> Situation:
-    """Return what there is to be asked about now."""
-    clock = (
-        await tx.execute(
-            text(
-                """SELECT clock_timestamp() AS now, coalesce((SELECT offset_ms FROM venue_clock WHERE source = 'clob'),
-                  (SELECT offset_ms FROM feed_status WHERE feed = 'polymarket' AND symbol = '*'), 0) AS offset_ms"""
-            )
-        )
-    ).one()
-    rows = await tx.execute(
-        text(f"SELECT {COLUMNS} FROM windows WHERE state = 'OPEN' AND closes_at > :now ORDER BY closes_at"),  # noqa: S608
-        {"now": clock.now},
+async def read_situation(tx: Tx, accounts: Collection[AccountId]) -> Situation | None:
+    """Return what there is to be asked about now; None while no window is open."""
+    statement = text(
+        f"""SELECT {COLUMNS}, clock_timestamp() AS now, coalesce(
+          (SELECT offset_ms FROM venue_clock WHERE source = 'clob'),
+          (SELECT offset_ms FROM feed_status WHERE feed = 'polymarket' AND symbol = '*'), 0) AS offset_ms
+        FROM windows WHERE state = 'OPEN' AND closes_at > clock_timestamp() ORDER BY closes_at"""  # noqa: S608
     )
+    rows = (await tx.execute(statement)).all()
+    if not rows:
+        return None
     windows = tuple(to_window(row) for row in rows)
-    if not windows:
-        return Situation(clock.now, milliseconds(clock.offset_ms))
-    controls, unreadable = await _controls(tx, accounts)
+    found = await _surroundings(tx, [window.window_id for window in windows], accounts)
+    controls, unreadable = _controls(found.controls, accounts)
     return Situation(
-        now=clock.now,
-        venue_offset=milliseconds(clock.offset_ms),
+        now=rows[0].now,
+        venue_offset=milliseconds(rows[0].offset_ms),
         windows=windows,
-        feeds=await _feeds(tx),
-        past=await _past(tx, [window.window_id for window in windows], accounts),
+        feeds=tuple(
+            FeedNow(Source(feed), Instrument(symbol), _moment(at)) for feed, symbol, at in found.feeds
+        ),
+        past=_past(found.past),
         controls=controls,
         unreadable=unreadable,
-        enabled=await _enabled(tx, accounts),
+        enabled=frozenset(InstanceId(name) for name in found.enabled),
     )
 
 
@@ -73,73 +74,59 @@ async def read_market(tx: Tx, asked: Sequence[Question], now: datetime) -> Marke
         for source, at_most in prices_wanted(question.window.rule).items():
             key = (source, question.window.instrument)
             wanted[key] = max(wanted.get(key, 0), at_most)
+    points = await ticks.list_recent(tx, wanted, since=now - SAMPLES_SPAN)
     prices = {
-        key: await _prices(tx, *key, since=now - SAMPLES_SPAN, at_most=at_most)
-        for key, at_most in wanted.items()
+        key: tuple(PricePoint(point.price, point.source_at, point.received_at) for point in found)
+        for key, found in points.items()
     }
     return Market(await books.find(tx, tokens), prices)
 
 
-async def _feeds(tx: Tx) -> tuple[FeedNow, ...]:
-    rows = await tx.execute(text("SELECT feed, symbol, last_received_at FROM feed_status"))
-    return tuple(FeedNow(Source(row.feed), Instrument(row.symbol), row.last_received_at) for row in rows)
+async def _surroundings(tx: Tx, windows: Sequence[WindowId], accounts: Collection[AccountId]) -> Any:
+    """Return feeds, past signals, controls and enabled instances in one round trip: this read is what latency is made of.
 
-
-async def _past(
-    tx: Tx, window_ids: Sequence[WindowId], accounts: Collection[AccountId]
-) -> dict[SignalKey, tuple[PastSignal, ...]]:
-    rows = await tx.execute(
-        text(
-            """SELECT account_id, mode, strategy_id, window_id, ordinal, state, refusal, decided_at FROM signals
-            WHERE window_id = ANY(:windows) AND account_id = ANY(:accounts)"""
-        ),
-        {"windows": list(window_ids), "accounts": sorted(accounts)},
+    Text, times and whole numbers only: JSON would make binary floats of money.
+    """
+    statement = text(
+        """SELECT
+          (SELECT coalesce(jsonb_agg(jsonb_build_array(feed, symbol, last_received_at)), '[]') FROM feed_status) AS feeds,
+          (SELECT coalesce(jsonb_agg(jsonb_build_array(account_id, mode, strategy_id, window_id, ordinal, state, refusal,
+            decided_at)), '[]') FROM signals WHERE window_id = ANY(:windows) AND account_id = ANY(:accounts)) AS past,
+          (SELECT coalesce(jsonb_agg(jsonb_build_array(account_id, key, value)), '[]') FROM runtime_controls
+            WHERE account_id = ANY(:accounts)) AS controls,
+          (SELECT coalesce(jsonb_agg(instance_id), '[]') FROM strategy_instances
+            WHERE enabled AND account_id = ANY(:accounts)) AS enabled"""
     )
+    return (await tx.execute(statement, {"windows": list(windows), "accounts": sorted(accounts)})).one()
+
+
+def _past(rows: Sequence[Sequence[Any]]) -> dict[SignalKey, tuple[PastSignal, ...]]:
     past: dict[SignalKey, list[PastSignal]] = defaultdict(list)
-    for row in rows:
-        key = (
-            AccountId(row.account_id),
-            Mode(row.mode),
-            StrategyId(row.strategy_id),
-            WindowId(row.window_id),
-        )
-        past[key].append(PastSignal(row.ordinal, SignalState(row.state), row.refusal, row.decided_at))
+    for account, mode, strategy, window, ordinal, state, refusal, decided_at in rows:
+        key = (AccountId(account), Mode(mode), StrategyId(strategy), WindowId(window))
+        past[key].append(PastSignal(ordinal, SignalState(state), refusal, _moment(decided_at)))
     return {key: tuple(made) for key, made in past.items()}
 
 
-async def _controls(
-    tx: Tx, accounts: Collection[AccountId]
+def _controls(
+    rows: Sequence[Sequence[str]], accounts: Collection[AccountId]
 ) -> tuple[dict[AccountId, Controls], dict[AccountId, str]]:
-    rows = await tx.execute(
-        text("SELECT account_id, key, value FROM runtime_controls WHERE account_id = ANY(:accounts)"),
-        {"accounts": sorted(accounts)},
-    )
+    """Return the controls of each account, and of those that cannot be read why."""
     values: dict[AccountId, dict[str, str]] = {account: {} for account in accounts}
-    for row in rows:
-        values[AccountId(row.account_id)][row.key] = row.value
+    for account, key, value in rows:
+        values[AccountId(account)][key] = value
     controls: dict[AccountId, Controls] = {}
     unreadable: dict[AccountId, str] = {}
-    for account, given in values.items():
+    for name, given in values.items():
         try:
-            controls[account] = parse_controls(given)
+            controls[name] = parse_controls(given)
         except ControlInvalid as invalid:
-            unreadable[account] = str(invalid)
+            unreadable[name] = str(invalid)
     return controls, unreadable
 
 
-async def _enabled(tx: Tx, accounts: Collection[AccountId]) -> frozenset[InstanceId]:
-    rows = await tx.execute(
-        text("SELECT instance_id FROM strategy_instances WHERE enabled AND account_id = ANY(:accounts)"),
-        {"accounts": sorted(accounts)},
-    )
-    return frozenset(InstanceId(row.instance_id) for row in rows)
-
-
-async def _prices(
-    tx: Tx, source: Source, instrument: Instrument, *, since: datetime, at_most: int
-) -> tuple[PricePoint, ...]:
-    points = await ticks.list_recent(tx, instrument, source, since=since, at_most=at_most)
-    return tuple(PricePoint(point.price, point.source_at, point.received_at) for point in points)
+def _moment(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value)
 
 
 async def list_missing(tx: Tx, accounts: Collection[AccountId]) -> list[AccountId]:

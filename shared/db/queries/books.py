@@ -46,12 +46,12 @@ async def write(tx: Tx, rows: Sequence[BookRow]) -> None:
 
     Not waited for on disk: after a crash of the server the collector's next snapshot is newer than what was lost.
     """
-    await tx.execute(text("SET LOCAL synchronous_commit = off"))
     statement = text(
-        """INSERT INTO books_now AS kept (token_id, window_id, bids, asks, source_at, received_at, snapshot_at, continuous, updates)
+        """WITH unhurried AS (SELECT set_config('synchronous_commit', 'off', true) AS said)
+        INSERT INTO books_now AS kept (token_id, window_id, bids, asks, source_at, received_at, snapshot_at, continuous, updates)
         SELECT token_id, window_id, bids, asks, source_at, received_at, snapshot_at, continuous, 1
         FROM jsonb_to_recordset(CAST(:rows AS jsonb)) AS new (token_id text, window_id text, bids jsonb, asks jsonb,
-          source_at timestamptz, received_at timestamptz, snapshot_at timestamptz, continuous boolean)
+          source_at timestamptz, received_at timestamptz, snapshot_at timestamptz, continuous boolean), unhurried
         ORDER BY token_id
         ON CONFLICT (token_id) DO UPDATE SET bids = excluded.bids, asks = excluded.asks, source_at = excluded.source_at,
           received_at = excluded.received_at, snapshot_at = excluded.snapshot_at, continuous = excluded.continuous,

@@ -55,7 +55,7 @@ async def register_once(tx: Tx, row: InstanceRow, *, by: str) -> bool:
         "account": row.account_id,
         "strategy": row.strategy_id,
         "hash": row.code_hash,
-        "parameters": dump(row.parameters),
+        "parameters": dump(dict(row.parameters)),
         "hypothesis": row.hypothesis,
         "by": by,
     }
@@ -67,9 +67,9 @@ async def insert_once(tx: Tx, signal: Signal, *, ordinal: int) -> bool:
     statement = text(
         """INSERT INTO signals (signal_id, account_id, mode, strategy_id, instance_id, window_id, instrument, side, token_id,
           price, amount_usdc, confidence, risk, evidence, ordinal, made_at, expires_at)
-        SELECT :signal_id, :account, :mode, :strategy, :instance, :window, :instrument, :side, :token,
+        SELECT :signal_id, :account, CAST(:mode AS trading_mode), :strategy, :instance, :window, :instrument, :side, :token,
           :price, :amount, :confidence, CAST(:risk AS jsonb), CAST(:evidence AS jsonb), :ordinal, :made_at, :expires_at
-        WHERE NOT EXISTS (SELECT FROM signals WHERE account_id = :account AND mode = :mode AND strategy_id = :strategy
+        WHERE NOT EXISTS (SELECT FROM signals WHERE account_id = :account AND mode = CAST(:mode AS trading_mode) AND strategy_id = :strategy
           AND window_id = :window AND state = 'NEW')
         ON CONFLICT DO NOTHING RETURNING signal_id"""
     )
@@ -87,7 +87,7 @@ async def insert_once(tx: Tx, signal: Signal, *, ordinal: int) -> bool:
         "amount": signal.amount_usdc,
         "confidence": signal.confidence,
         "risk": dump(risk_as_json(signal.risk)),
-        "evidence": dump(signal.evidence),
+        "evidence": dump(dict(signal.evidence)),
         "ordinal": ordinal,
         "made_at": signal.made_at,
         "expires_at": signal.expires_at,

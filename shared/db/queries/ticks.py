@@ -5,7 +5,7 @@ The lock is the connection's own, so a collector that lost it cannot write a tic
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -156,17 +156,28 @@ async def keep_failed(tx: Tx, batch: TickBatch, error: str) -> None:
 
 
 async def list_recent(
-    tx: Tx, instrument: Instrument, source: Source, *, since: datetime, at_most: int
-) -> list[TickPoint]:
-    """Return the newest prices of a feed received after ``since``, oldest first, ``at_most`` of them."""
+    tx: Tx, wanted: Mapping[tuple[Source, Instrument], int], *, since: datetime
+) -> dict[tuple[Source, Instrument], list[TickPoint]]:
+    """Return the newest prices of some feeds received after ``since``, oldest first: so many of each as is wanted."""
     statement = text(
-        """SELECT price, coalesce(source_timestamp, timestamp) AS source_at, timestamp AS received_at FROM price_ticks
-        WHERE symbol = :symbol AND source = :source AND timestamp > :since ORDER BY timestamp DESC, id DESC LIMIT :most"""
+        """SELECT w.source, w.symbol, p.price, p.source_at, p.received_at
+        FROM unnest(CAST(:sources AS text[]), CAST(:symbols AS text[]), CAST(:mosts AS integer[])) AS w (source, symbol, most)
+        CROSS JOIN LATERAL (SELECT price, coalesce(source_timestamp, timestamp) AS source_at, timestamp AS received_at
+          FROM price_ticks t WHERE t.symbol = w.symbol AND t.source = w.source AND t.timestamp > :since
+          ORDER BY t.timestamp DESC, t.id DESC LIMIT w.most) p
+        ORDER BY p.source_at"""
     )
-    parameters = {"symbol": instrument, "source": source.value, "since": since, "most": at_most}
-    rows = (await tx.execute(statement, parameters)).all()
-    points = [TickPoint(row.price, row.source_at, row.received_at) for row in reversed(rows)]
-    return sorted(points, key=lambda point: point.source_at)
+    parameters = {
+        "sources": [source.value for source, _ in wanted],
+        "symbols": [symbol for _, symbol in wanted],
+        "mosts": list(wanted.values()),
+        "since": since,
+    }
+    found: dict[tuple[Source, Instrument], list[TickPoint]] = {key: [] for key in wanted}
+    for row in await tx.execute(statement, parameters):
+        key = (Source(row.source), Instrument(row.symbol))
+        found[key].append(TickPoint(row.price, row.source_at, row.received_at))
+    return found
 
 
 async def make_bars(tx: Tx, *, since: datetime, until: datetime) -> int:
