@@ -235,7 +235,7 @@ def parse_binance_frame(data: Mapping[str, Any], received_at: datetime) -> FastP
             traded_at=at_millis(trade.traded_ms),
             received_at=received_at,
         )
-    if "u" in data and "b" in data:
+    if "e" not in data and "u" in data and "b" in data:  # bookTicker is the one kind without a name
         quote = read(WireBinanceQuote, data)
         if not ZERO < quote.bid <= quote.ask:
             raise Malformed(f"best prices are {quote.bid} and {quote.ask}")
