@@ -18,12 +18,6 @@ NOWHERE = VenueUrls(clob="http://127.0.0.1:9", gamma="http://127.0.0.1:9", data=
 
 
 @pytest.fixture
-def desk(database_url: str, role_url: Callable[[str], str]) -> Iterator[Desk]:
-    with Desk(role_url, database_url) as opened:
-        yield opened
-
-
-@pytest.fixture
 def live(database_url: str, role_url: Callable[[str], str]) -> Iterator[Desk]:
     with Desk(role_url, database_url, mode="LIVE") as opened:
         yield opened

@@ -1,6 +1,5 @@
 """The risk monitor's turns on a real Book, as its own role."""
 
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
 
@@ -19,12 +18,6 @@ from tests.factories import UP_TOKEN, Desk
 pytestmark = pytest.mark.integration
 ACCOUNT = (AccountId("desk"), Mode.PAPER)
 NOW = SystemClock().now()
-
-
-@pytest.fixture
-def desk(database_url: str, role_url: Callable[[str], str]) -> Iterator[Desk]:
-    with Desk(role_url, database_url) as opened:
-        yield opened
 
 
 @pytest.fixture
