@@ -6,7 +6,7 @@ TICKS = Counter("feed_collector_ticks_total", "Prices received and new, by feed.
 TICKS_STORED = Counter("feed_collector_ticks_stored_total", "Prices committed.")
 TICKS_FAILED = Counter("feed_collector_ticks_failed_total", "Prices put aside in failed_batches.")
 TICKS_DROPPED = Counter("feed_collector_ticks_dropped_total", "Oldest prices dropped by a full queue.")
-TICKS_WAITING = Gauge("feed_collector_ticks_waiting", "Prices in the queue.")
+TICKS_WAITING = Gauge("feed_collector_waiting_ticks", "Prices in the queue.")
 DUPLICATES = Counter("feed_collector_duplicates_total", "Events seen before, by feed.", ["feed"])
 OUT_OF_ORDER = Counter(
     "feed_collector_out_of_order_total", "Events older than one before them, by feed.", ["feed"]
@@ -25,14 +25,16 @@ BATCH_S = Histogram(
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 5),
 )
 BATCH_ROWS = Histogram(
-    "feed_collector_batch_rows", "Prices in a batch.", buckets=(1, 2, 5, 10, 20, 50, 100, 500, 1000, 5000)
+    "feed_collector_batch_ticks", "Prices in a batch.", buckets=(1, 2, 5, 10, 20, 50, 100, 500, 1000, 5000)
 )
 BOOK_S = Histogram(
     "feed_collector_book_seconds",
     "From a book's change received to its row's commit.",
     buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1),
 )
-BOOKS_IN_DOUBT = Gauge("feed_collector_books_in_doubt", "Followed books that are not continuous.")
+BOOKS_IN_DOUBT = Gauge(
+    "feed_collector_doubtful_books_ratio", "Share of the followed books that are not continuous."
+)
 RESYNCS = Counter("feed_collector_resyncs_total", "Books read anew after a doubt.", ["result"])
 WINDOWS = Gauge("feed_collector_windows", "Windows in the Book that are open or open soon.")
 LISTINGS_REFUSED = Counter(

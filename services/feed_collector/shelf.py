@@ -152,7 +152,7 @@ class Shelf:
             )
 
     def _count_doubts(self) -> None:
-        BOOKS_IN_DOUBT.set(sum(1 for state in self._states.values() if state.doubt))
+        BOOKS_IN_DOUBT.set(len(self.doubtful()) / max(len(self._states), 1))
 
 
 def _tokens_of(event: MarketEvent) -> tuple[TokenId, ...]:

@@ -116,10 +116,8 @@ class Writer:
             return
         try:
             await actions.keep_failed(self._database, batch, error)
-        except Exception as failure:
-            if not is_passing(failure):
-                raise
-            log.critical("capture_unrecoverable", batch_id=batch.batch_id, rows=len(ticks), error=error)
+        except Exception:  # whatever it is, the prices are on no record now
+            log.critical("capture_unrecoverable", batch_id=batch.batch_id, rows=len(ticks), exc_info=True)
             self.trip_owed = error
             self._tape.put_back(ticks)
             return

@@ -48,7 +48,7 @@ async def setup(process: Process[EngineSettings]) -> Wiring:
 def _load(settings: EngineSettings) -> Loaded:
     """Return the strategies the settings name; a broken module is refused by name and the rest run (S1)."""
     found = load()
-    REFUSED_STRATEGIES.set(len(found.refused))
+    REFUSED_STRATEGIES.inc(len(found.refused))
     for module, reason in found.refused.items():
         log.error("strategy_refused", name=module, reason=reason)
     wanted = {StrategyId(strategy) for _, strategy in settings.accounts}

@@ -18,7 +18,7 @@ from services.signal_engine.metrics import (
     BOOK_TO_SIGNAL_S,
     EVALUATIONS,
     FAILURES,
-    PRIMARY_STALE,
+    PRIMARY_FRESH,
     SIGNALS,
     TURN_S,
 )
@@ -137,7 +137,7 @@ class Engine:
         if self.stale - stale:
             log.info("signals_resumed", instruments=sorted(self.stale - stale))
         self.stale = stale
-        PRIMARY_STALE.set(1 if stale else 0)
+        PRIMARY_FRESH.set(0 if stale else 1)
 
     def _note_unreadable(self, situation: Situation) -> None:
         for account, reason in situation.unreadable.items():

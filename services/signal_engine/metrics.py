@@ -5,9 +5,11 @@ from prometheus_client import Counter, Gauge, Histogram
 EVALUATIONS = Counter("signal_engine_evaluations_total", "Times a strategy was asked.", ["strategy"])
 SIGNALS = Counter("signal_engine_signals_total", "Signals made.", ["strategy"])
 FAILURES = Counter("signal_engine_strategy_failures_total", "Times a strategy raised.", ["strategy"])
-REFUSED_STRATEGIES = Gauge("signal_engine_refused_strategies", "Modules of the folder that cannot run.")
-PRIMARY_STALE = Gauge(
-    "signal_engine_primary_stale", "1 while no signal is made because the primary feed is stale."
+REFUSED_STRATEGIES = Counter(
+    "signal_engine_refused_strategies_total", "Modules of the folder found at the start that cannot run."
+)
+PRIMARY_FRESH = Gauge(
+    "signal_engine_primary_fresh_ratio", "0 while a stale primary feed halts signals, else 1."
 )
 TURN_S = Histogram(
     "signal_engine_turn_seconds",
