@@ -102,11 +102,12 @@ class Running:
 async def against_simulator(check: Callable[[Running], Awaitable[None]]) -> None:
     settings = SimulatorSettings(
         source="generator",
-        first_open_in_s=5,
+        first_open_in_s=60,  # the book stands still until then, however slow the machine is
         window_s=120,
         lookback_s=60,
         relayer_mined_s=0.02,
         taker_hold_ms=20,
+        data_lag_s=20,
     )
     clock = JumpingClock()
     simulator = build(settings, world_from(settings, start_ms(clock)), clock)
@@ -149,7 +150,7 @@ async def test_a_deposit_wallet_trades_settles_and_redeems_to_the_last_cent():
             fee = Decimal(truth["orders"][0]["fee"])
             assert fee > 0
             assert Decimal(truth["wallets"][WALLET]["cash"]) == 100 - accepted.making_amount - fee
-            running.jump(150)
+            running.jump(195)
             market = await client.get_market(slug=running.market.window.slug)
             assert market.state.closed
             assert [market.outcomes.yes.price, market.outcomes.no.price] in ([1, 0], [0, 1])
@@ -243,7 +244,7 @@ async def test_an_account_that_existed_before_may_trade_and_redeem_by_its_own_ke
                 order_type="FAK",
             )
             assert (await client.post_order(signed)).ok
-            running.jump(150)
+            running.jump(195)
             handle = await client.redeem_positions(condition_id=running.market.condition_id)
             running.jump(1)
             await handle.wait()
@@ -296,7 +297,7 @@ async def test_the_streams_tell_of_the_book_the_order_and_the_price():
                 statuses.append(trade.payload.status)
                 running.jump(1)
             assert statuses == ["MATCHED", "MINED", "CONFIRMED"]
-            running.jump(150)
+            running.jump(195)
             while (event := await anext(market)).type != "market_resolved":
                 pass
             assert event.payload.winning_outcome in ("Up", "Down")
@@ -316,20 +317,20 @@ async def test_the_data_api_shows_positions_activity_and_resolutions_after_its_l
             )
             accepted = await client.post_order(signed)
             assert (await client.list_positions(user=WALLET).first_page()).items == ()
-            running.jump(5)
+            running.jump(21)
             (position,) = (await client.list_positions(user=WALLET).first_page()).items
             assert (position.asset_id, position.current_size, position.status) == (
                 running.up,
                 accepted.taking_amount,
                 "OPEN",
             )
-            running.jump(150)
+            running.jump(195)
             (position,) = (await client.list_positions(user=WALLET, status="REDEEMABLE").first_page()).items
             assert position.redeemable
             (resolution,) = await client.get_resolutions(condition_ids=[running.market.condition_id])
             assert resolution.payouts in ((1, 0), (0, 1))
             await (await client.redeem_positions(condition_id=running.market.condition_id)).wait()
-            running.jump(5)
+            running.jump(21)
             assert (await client.list_positions(user=WALLET).first_page()).items == ()
             activities = (await client.list_activity(user=WALLET).first_page()).items
             assert {activity.type for activity in activities} == {"TRADE", "REDEEM"}
