@@ -5,48 +5,61 @@ from decimal import Decimal
 
 from services.risk_monitor import queries
 from services.risk_monitor.config import RiskMonitorSettings
+from services.risk_monitor.emergency import Emergency
 from services.risk_monitor.loops import Heart, Integrity, Progress, Verifier, Watch
 from services.risk_monitor.queries import Standing
 from shared.bus.listen import Listener
 from shared.db.engine import Database
 from shared.domain.ids import AccountId
-from shared.observability.health import CheckResult
+from shared.observability.health import Check, CheckResult
 from shared.runtime.service import Loop, Process, Wiring, run_service
 from shared.venue.account_reading import AccountReading
+from shared.venue.cancelling import Cancelling
 
 FEED_AGE_MAX_S = Decimal(30)
 
 
 async def setup(process: Process[RiskMonitorSettings]) -> Wiring:
     """Connect, and return the loops."""
-    settings, clock = process.settings, process.clock
+    settings, clock, instance = process.settings, process.clock, process.settings.instance
     database = await Database.connect(settings.database_url, application_name=process.name, clock=clock)
     process.on_exit(database.close)
     readings: dict[AccountId, AccountReading] = {}
+    cancelling: dict[AccountId, Cancelling] = {}
     for account, access in settings.account_access.items():
-        reading = AccountReading(
-            settings.venue_urls, access.credentials, clock, signature_type=access.signature_type
-        )
+        urls, login = settings.venue_urls, access.credentials
+        reading = AccountReading(urls, login, clock, signature_type=access.signature_type)
         readings[account] = await process.closing.enter_async_context(reading)
+        cancelling[account] = await process.closing.enter_async_context(Cancelling(urls, login, clock))
     listener = Listener(settings.database_url, application_name=process.name, clock=clock)
     progress = Progress(clock, watched_at=clock.monotonic())
-    watch = Watch(
-        database,
-        listener.subscribe(["market_moved", "position_changed", "gate_changed"]),
-        clock,
-        progress,
-    )
+    moves = listener.subscribe(["market_moved", "position_changed", "gate_changed"])
+    watch = Watch(database, moves, clock, progress)
     verifier = Verifier(database, listener.subscribe(["position_changed"]), readings, progress)
+    emergency = Emergency(database, listener.subscribe(["gate_changed"]), cancelling, clock, instance)
+    return Wiring(
+        loops=[
+            Loop("listen", listener.run),
+            Loop("exits", watch.run),
+            Loop("verify", verifier.run, stale_after_s=30.0),
+            Loop("emergency", emergency.run, stale_after_s=30.0),
+            Loop("integrity", Integrity(database, instance, progress).run, stale_after_s=60.0),
+            Loop("beat", Heart(database, instance, progress).run),
+        ],
+        checks={"database": database.check, "listener": listener.check, **_checks(database, progress)},
+        extra=lambda: _extra(database, progress),
+    )
 
-    async def standing() -> Standing:
-        return await database.retry_read(queries.standing)
+
+def _checks(database: Database, progress: Progress) -> Mapping[str, Check]:
+    """Return what makes this service fit to be traded under."""
 
     async def breaker() -> CheckResult:
-        found = (await standing()).open_breakers
+        found = (await _standing(database)).open_breakers
         return CheckResult(ok=not found, detail="; ".join(found))
 
     async def primary_feed() -> CheckResult:
-        age = (await standing()).primary_feed_age_s
+        age = (await _standing(database)).primary_feed_age_s
         return CheckResult(ok=age is not None and age <= FEED_AGE_MAX_S, detail=f"age {age} s")
 
     async def capital_invariant() -> CheckResult:
@@ -56,33 +69,27 @@ async def setup(process: Process[RiskMonitorSettings]) -> Wiring:
         problems = progress.problems()
         return CheckResult(ok=not problems, detail="; ".join(problems))
 
-    async def extra() -> Mapping[str, object]:
-        now = await standing()
-        return {
-            "epoch": now.epoch,
-            "lock_holder": now.holder,
-            "epoch_reconciled": now.epoch_reconciled,
-            "capital_invariant": not progress.broken,
-        }
+    return {
+        "breaker": breaker,
+        "primary_feed": primary_feed,
+        "capital_invariant": capital_invariant,
+        "fit": fit,
+    }
 
-    return Wiring(
-        loops=[
-            Loop("listen", listener.run),
-            Loop("exits", watch.run),
-            Loop("verify", verifier.run, stale_after_s=30.0),
-            Loop("integrity", Integrity(database, settings.instance, progress).run, stale_after_s=60.0),
-            Loop("beat", Heart(database, settings.instance, progress).run),
-        ],
-        checks={
-            "database": database.check,
-            "listener": listener.check,
-            "breaker": breaker,
-            "primary_feed": primary_feed,
-            "capital_invariant": capital_invariant,
-            "fit": fit,
-        },
-        extra=extra,
-    )
+
+async def _standing(database: Database) -> Standing:
+    return await database.retry_read(queries.standing)
+
+
+async def _extra(database: Database, progress: Progress) -> Mapping[str, object]:
+    now = await _standing(database)
+    return {
+        "epoch": now.epoch,
+        "lock_holder": now.holder,
+        "epoch_reconciled": now.epoch_reconciled,
+        "capital_invariant": not progress.broken,
+        "last_verification": now.last_verification_at.isoformat() if now.last_verification_at else None,
+    }
 
 
 if __name__ == "__main__":

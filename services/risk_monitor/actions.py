@@ -6,7 +6,7 @@ from typing import Any
 
 from services.risk_monitor import queries
 from services.risk_monitor.decide import Blindness, Verdict, Watched, period
-from services.risk_monitor.queries import Account
+from services.risk_monitor.queries import Account, DueCancel
 from shared.db.engine import Database, Tx
 from shared.db.queries import administration, lifecycle, scheduled_work
 from shared.domain import assertions
@@ -173,6 +173,37 @@ async def alert_unreadable(database: Database, kind: str, account: Account, reas
             mode=Mode(account[1]),
             details={"reason": reason},
         )
+
+
+async def claim_cancel_all(database: Database, due: DueCancel, *, unit: str, instance: str) -> bool:
+    """Claim one try to cancel an account's orders; False when another instance makes it (T5)."""
+    async with database.begin() as tx:
+        work = f"cancel_all:{due.account_id}"
+        return await scheduled_work.claim_once(tx, work, done_for=unit, by=instance)
+
+
+async def record_cancelled(database: Database, due: DueCancel) -> None:
+    """Remember that the venue cancelled everything after this switch."""
+    async with database.begin() as tx:
+        work = f"cancelled_all:{due.account_id}"
+        await scheduled_work.claim_once(tx, work, done_for=due.switched, by="venue")
+
+
+async def record_cancel_failed(database: Database, due: DueCancel, reason: str, *, unknown: bool) -> None:
+    """Alert that a cancel did not go through; one whose answer was lost stops trading, too (P4, E16)."""
+    async with database.begin() as tx:
+        await lifecycle.raise_alert(
+            tx,
+            severity="CRITICAL",
+            kind="cancel_all_failed",
+            dedup_key=f"cancel_all_failed:{due.account_id}:{due.switched}",
+            account=due.account_id,
+            mode=Mode.LIVE,
+            details={"reason": reason, "unknown": unknown},
+        )
+        if unknown:
+            context = {"act": "cancel_all", "switched": due.switched}
+            await lifecycle.trip_breaker(tx, due.account_id, Mode.LIVE, TripReason.ORDER_UNKNOWN, context)
 
 
 async def beat(database: Database, *, instance: str, healthy: bool, details: Mapping[str, Any]) -> None:

@@ -16,3 +16,8 @@ CAPITAL_INVARIANT = Gauge(
     "1 while every ledger and audit chain checked last was whole, else 0.",
 )
 ASSERTIONS = Counter("risk_monitor_assertions_total", "Runtime assertions checked, by result.", ["result"])
+CANCELS = Counter(
+    "risk_monitor_cancels_total",
+    "Times everything was cancelled for an EMERGENCY, by what we learnt.",
+    ["event"],
+)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import text
@@ -174,6 +175,31 @@ async def gates(tx: Tx) -> list[Account]:
 
 
 @dataclass(frozen=True, slots=True)
+class DueCancel:
+    """A LIVE account under EMERGENCY whose orders are to be cancelled."""
+
+    account_id: AccountId
+    switched: str
+    """When the gate last changed, written so that later ones sort after earlier ones."""
+
+
+_DUE_CANCELS = text("""
+SELECT g.account_id, lpad(ceil(extract(epoch FROM g.changed_at))::bigint::text, 12, '0') AS switched
+  FROM trading_gate g
+ WHERE g.mode = 'LIVE' AND g.kill_switch = 'EMERGENCY' AND (
+       EXISTS (SELECT FROM orders o WHERE o.account_id = g.account_id AND o.mode = 'LIVE'
+                  AND o.state IN ('SUBMITTING', 'LIVE', 'DELAYED', 'CANCELLING', 'UNKNOWN'))
+    OR NOT EXISTS (SELECT FROM scheduled_work s WHERE s.work = 'cancelled_all:' || g.account_id
+                      AND s.done_for >= lpad(ceil(extract(epoch FROM g.changed_at))::bigint::text, 12, '0')))
+ ORDER BY 1""")
+
+
+async def due_cancels(tx: Tx) -> list[DueCancel]:
+    """Return the accounts whose EMERGENCY has not been carried out, or may not have caught everything."""
+    return [DueCancel(AccountId(row.account_id), row.switched) for row in await tx.execute(_DUE_CANCELS)]
+
+
+@dataclass(frozen=True, slots=True)
 class AssertedFacts:
     """What the assertions that need no history look at, of one account and mode."""
 
@@ -223,11 +249,13 @@ class Standing:
     epoch: int | None
     holder: str | None
     epoch_reconciled: bool | None
+    last_verification_at: datetime | None
 
 
 _STANDING = text("""
 SELECT ARRAY(SELECT account_id || '/' || mode || ' ' || breaker_reason FROM trading_gate
               WHERE breaker = 'OPEN' AND mode <> 'BACKTEST' ORDER BY 1) AS open_breakers,
+       (SELECT max(at) FROM position_verifications WHERE verified) AS verified_at,
        e.epoch, e.instance, e.reconciled_at IS NOT NULL AS reconciled
   FROM (SELECT 1) one LEFT JOIN LATERAL (SELECT * FROM executor_epochs ORDER BY epoch DESC LIMIT 1) e ON true""")
 
@@ -241,6 +269,7 @@ async def standing(tx: Tx) -> Standing:
         epoch=row.epoch,
         holder=row.instance,
         epoch_reconciled=row.reconciled if row.epoch is not None else None,
+        last_verification_at=row.verified_at,
     )
 
 

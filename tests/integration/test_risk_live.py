@@ -1,0 +1,161 @@
+"""The risk monitor's two ways to the venue, over real sockets: verifying what is held, cancelling what rests."""
+
+from decimal import Decimal
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from services.risk_monitor.emergency import Emergency
+from services.risk_monitor.loops import Progress, Verifier
+from shared.bus.listen import Wakeup
+from shared.domain.ids import AccountId
+from shared.domain.orders import OrderType
+from shared.domain.outcomes import Success, Unknown
+from shared.runtime.clock import SystemClock
+from shared.venue.cancelling import Cancelling
+from shared.venue.urls import VenueUrls
+from tests.contract.venue_running import against_simulator, trader, yes
+from tests.factories import Desk
+
+pytestmark = pytest.mark.integration
+ACCOUNT = AccountId("desk")
+WAKEUP = frozenset({"position_changed"})
+
+
+@pytest.fixture
+def live(database_url, role_url, db):
+    """Run acts with a LIVE desk, a wallet at a fresh venue, and the risk monitor's own connection."""
+
+    async def play(act):
+        async def check(running):
+            async with trader(running) as me:
+                with Desk(role_url, database_url, mode="LIVE") as desk:
+                    await act(running, me, desk, await db(role="risk_monitor"))
+
+        await against_simulator(check)
+
+    return play
+
+
+async def bought(me, desk):
+    """A real order, claimed and sent; returns the claim, the prepared order and what the venue answered."""
+    listing = await me.open_market()
+    ids = {name: getattr(listing, name) for name in ("window_id", "condition_id", "up_token", "down_token")}
+    desk.window(**ids)
+    desk.control("max_position_usd", "10")
+    signal = desk.signal(
+        listing.window_id,
+        token_id=listing.up_token,
+        price=Decimal("0.99"),
+        risk=Jsonb({"max_position_usdc": "10", "max_slippage": "0.02"}),
+    )
+    prepared = me.trading.prepare(me.intent(listing, position_id=f"pos-{signal}"))
+    amounts = {
+        "maker_amount": str(Decimal(prepared.maker_amount) / 1_000_000),
+        "taker_amount": str(Decimal(prepared.taker_amount) / 1_000_000),
+    }
+    claim = desk.claim(
+        signal, order_id=prepared.order_id, token_id=listing.up_token, limit_price="0.99", reserved_usdc="5.35",
+        cap_usdc="10", **amounts,
+    )  # fmt: skip
+    assert claim.refused is None, claim.refused
+    outcome = await me.trading.submit(prepared, before_send=yes)
+    assert isinstance(outcome, Success)
+    return claim, prepared, outcome.value
+
+
+def newest(desk):
+    return desk.one("SELECT * FROM position_verifications ORDER BY id DESC LIMIT 1")
+
+
+async def test_what_is_held_is_verified_by_trades_and_balances_and_a_stranger_share_blinds(live):
+    async def act(running, me, desk, database):
+        claim, prepared, accepted = await bought(me, desk)
+        fee = {"fee_usdc": "0.1"}
+        desk.record(
+            claim.order_id, "MATCHED", shares=str(accepted.shares), usdc=str(accepted.usdc),
+            trade_ids=list(accepted.trade_ids), **fee,
+        )  # fmt: skip
+        clock = SystemClock()
+        progress = Progress(clock, watched_at=clock.monotonic())
+        verifier = Verifier(database, Wakeup(WAKEUP), {ACCOUNT: me.account}, progress)
+        await verifier.verify_all()
+        row = newest(desk)
+        assert (row["verified"], row["skipped"]) == (True, False)
+        assert row["venue"]["trades"] == {prepared.intent.token_id: str(accepted.shares)}
+        running.jump(5)
+        await verifier.verify_all()
+        assert newest(desk)["verified"]
+        assert Decimal(newest(desk)["venue"]["balances"][prepared.intent.token_id]) == accepted.shares
+        assert progress.problems() == []
+
+    await live(act)
+
+
+async def test_shares_the_book_knows_nothing_of_blind_the_monitor_once_it_is_no_race(live):
+    async def act(_running, me, desk, database):
+        claim, _, _ = await bought(me, desk)
+        clock = SystemClock()
+        verifier = Verifier(
+            database, Wakeup(WAKEUP), {ACCOUNT: me.account}, Progress(clock, watched_at=clock.monotonic())
+        )
+        await verifier.verify_all()
+        assert not newest(desk)["verified"]
+        assert desk.gate()["breaker"] == "CLOSED"
+        desk.owner.execute("UPDATE position_verifications SET at = at - interval '3 seconds'")
+        await verifier.verify_all()
+        assert desk.gate()["breaker_reason"] == "STOP_LOSS_BLIND"
+        assert desk.order_row(claim)["state"] == "SUBMITTING", "verifying changes nothing"
+
+    await live(act)
+
+
+async def test_emergency_cancels_what_rests_once_a_switch(live):
+    async def act(_running, me, desk, database):
+        listing = await me.open_market()
+        resting = me.trading.prepare(
+            me.intent(listing, order_type=OrderType.GTC, limit_price=Decimal("0.01"), amount=Decimal(5))
+        )
+        assert isinstance(await me.trading.submit(resting, before_send=yes), Success)
+        assert len(await me.account.open_orders()) == 1
+        emergency = Emergency(
+            database, Wakeup(frozenset({"gate_changed"})), {ACCOUNT: me.cancelling}, SystemClock(), "one"
+        )
+        await emergency.cancel_due()
+        assert len(await me.account.open_orders()) == 1, "nobody said EMERGENCY"
+        desk.control("kill_switch", "EMERGENCY")
+        await emergency.cancel_due()
+        assert await me.account.open_orders() == ()
+        again = desk.one("SELECT done_at FROM scheduled_work WHERE work = 'cancel_all:desk'")
+        await emergency.cancel_due()
+        assert desk.one("SELECT done_at FROM scheduled_work WHERE work = 'cancel_all:desk'") == again
+
+    await live(act)
+
+
+class Deaf:
+    """A venue whose answer never arrives."""
+
+    async def cancel_all(self):
+        return Unknown("TIMEOUT")
+
+
+async def test_a_cancel_that_fails_is_told_and_tried_again_and_one_whose_answer_is_lost_stops_trading(live):
+    async def act(running, me, desk, database):
+        desk.control("kill_switch", "EMERGENCY")
+        wakeup = Wakeup(frozenset({"gate_changed"}))
+        async with Cancelling(
+            VenueUrls(clob="http://127.0.0.1:9"), me.credentials, running.clock
+        ) as refusing:
+            await Emergency(database, wakeup, {ACCOUNT: refusing}, SystemClock(), "one").cancel_due()
+        (alert,) = desk.all("SELECT * FROM alerts WHERE kind = 'cancel_all_failed'")
+        assert (alert["severity"], alert["details"]["unknown"]) == ("CRITICAL", False)
+        assert desk.gate()["breaker"] == "CLOSED"
+        for tried in (Deaf(), me.cancelling):
+            desk.owner.execute("UPDATE scheduled_work SET done_for = '0' WHERE work = 'cancel_all:desk'")
+            assert desk.all("SELECT * FROM scheduled_work WHERE work = 'cancelled_all:desk'") == []
+            await Emergency(database, wakeup, {ACCOUNT: tried}, SystemClock(), "one").cancel_due()
+        assert desk.gate()["breaker_reason"] == "ORDER_UNKNOWN"
+        assert len(desk.all("SELECT * FROM scheduled_work WHERE work = 'cancelled_all:desk'")) == 1
+
+    await live(act)
