@@ -188,3 +188,11 @@ def test_a_resolution_is_not_contradicted_in_silence(desk: Desk) -> None:
     assert not desk.do("reconciler", "SELECT settle(%s, 1, 0, 'data', now(), 'UP')", window)
     with pytest.raises(psycopg.Error, match="resolved 1/0 already"):
         desk.do("reconciler", "SELECT settle(%s, 0, 1, 'data', now(), 'UP')", window)
+
+
+def test_a_threshold_with_endless_decimals_still_triggers(desk: Desk) -> None:
+    """A third off 0.370000… is no price on any grid; refusing it would leave the stop unheard."""
+    claim = desk.hold()
+    third = Decimal(1) / 3
+    assert desk.do("risk_monitor", "SELECT request_exit(%s, 'STOP_LOSS', %s, 0.33)", claim.position_id, third)
+    assert desk.position(claim)["exit_trigger_price"] == Decimal("0.333333")

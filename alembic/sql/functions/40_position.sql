@@ -112,7 +112,7 @@ BEGIN
      AND p_reason IN ('FLATTEN', 'EMERGENCY') AND p.exit_reason <> 'EMERGENCY' AND p.exit_reason <> p_reason THEN
     UPDATE positions SET exit_reason = p_reason WHERE position_id = p_position;
   ELSIF p.state = 'MONITORING' THEN
-    UPDATE positions SET exit_reason = p_reason, exit_trigger_price = p_trigger, exit_observed_price = p_observed,
+    UPDATE positions SET exit_reason = p_reason, exit_trigger_price = round(p_trigger, 6), exit_observed_price = p_observed,
       exit_requested_at = clock_timestamp() WHERE position_id = p_position;
     PERFORM _position_event(p_position, v_event);
   ELSE

@@ -78,13 +78,14 @@ CREATE TABLE positions (
   counted boolean NOT NULL DEFAULT true,
   -- the exit
   exit_reason text CHECK (exit_reason IN ('EMERGENCY', 'FLATTEN', 'STOP_LOSS', 'TRAILING_STOP', 'TAKE_PROFIT', 'EXPIRY')),
-  exit_trigger_price token_price,
+  exit_trigger_price numeric,
   exit_observed_price token_price,
   exit_requested_at timestamptz,
   exit_attempts integer NOT NULL DEFAULT 0,
   orphaned boolean NOT NULL DEFAULT false
 );
 COMMENT ON COLUMN positions.booked_pnl IS 'PNL bucket: negative is profit, as the profit left that bucket for CASH.';
+COMMENT ON COLUMN positions.exit_trigger_price IS 'The threshold that was reached: a fraction of the cost, not a price on the grid.';
 COMMENT ON COLUMN positions.counted IS 'It is in position_counters.open_count.';
 CREATE INDEX positions_active ON positions (account_id, mode) WHERE state NOT IN ('CLOSED', 'VOID');
 CREATE INDEX positions_by_window ON positions (window_id);
