@@ -91,7 +91,9 @@ class Watch:
     def _matters(self, woken: Woken) -> bool:
         """Return whether to look: a moving market matters while something is held, an opening announces itself."""
         others = any(not isinstance(message, MarketMoved) for message in woken.messages)
-        return self._watching or woken.everything or others
+        # A market that never rests never lets the wait run out: the poll behind the channel is by the clock.
+        overdue = self.clock.monotonic() - self.progress.watched_at >= POLL_S
+        return self._watching or woken.everything or others or overdue
 
     async def look(self) -> None:
         """Judge every position on one fresh read, and act."""
