@@ -229,8 +229,6 @@ async def _read_answer(wire: _Wire, method: str) -> tuple[WriteAnswer, bool]:
                 raise h11.RemoteProtocolError("the answer is longer than any answer to a write")
         elif isinstance(event, h11.EndOfMessage) and head is not None:
             break
-        elif event is h11.PAUSED or isinstance(event, h11.ConnectionClosed):
-            raise h11.RemoteProtocolError("the server changed the protocol")
     names = {name.decode("ascii").lower(): value.decode("latin-1") for name, value in head.headers}
     keep = protocol.our_state is h11.DONE and protocol.their_state is h11.DONE
     return WriteAnswer(head.status_code, names, bytes(body), None, True), keep

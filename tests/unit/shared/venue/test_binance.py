@@ -46,6 +46,8 @@ async def test_a_connection_is_replaced_before_the_venue_ends_it(monkeypatch):
 
     async def use(url):
         feed = BinanceFeed(url, SystemClock(), random.Random(1), instruments=["BTC"])
-        assert kinds(await collect(feed, 3)) == [Connected, Disconnected, Connected]
+        found = await collect(feed, 3)
+        assert kinds(found) == [Connected, Disconnected, Connected]
+        assert "old enough" in found[1].reason
 
     await Venue(talk).run(use)
