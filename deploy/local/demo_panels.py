@@ -57,8 +57,8 @@ def draw(overview: Overview, course: Course) -> Layout:
     """Return the screen."""
     layout = Layout()
     layout.split_column(
-        Layout(_head(overview, course), name="head", size=5),
-        Layout(name="now", size=4 + max(len(overview.accounts) * 3, _WINDOWS_SHOWN * 2 - 1)),
+        Layout(_head(overview, course), name="head", size=4),
+        Layout(name="now", size=_WINDOWS_SHOWN + 3),
         Layout(name="rows", size=_ROWS_SHOWN + 3),
         Layout(name="last"),
     )
@@ -95,10 +95,15 @@ def _head(overview: Overview, course: Course) -> Panel:
     bar = Table.grid(padding=(0, 1))
     bar.add_row(
         Text(f"windows: {course.traded} {wanted}traded, {course.settled} settled"),
-        ProgressBar(total=course.wanted or 1, completed=course.settled if course.wanted else 0, width=30),
+        ProgressBar(
+            total=course.wanted or 1,
+            completed=course.settled if course.wanted else 0,
+            width=30,
+            complete_style="green",
+        ),
         Text(course.note, style="yellow"),
     )
-    return Panel(Group(line, Text(), bar), border_style="bright_black", padding=(0, 1))
+    return Panel(Group(line, bar), border_style="bright_black", padding=(0, 1))
 
 
 def _trader(overview: Overview) -> tuple[str, str]:
@@ -110,32 +115,37 @@ def _trader(overview: Overview) -> tuple[str, str]:
 
 
 def _grid(*columns: str) -> Table:
-    """Return a table without lines; a column whose name begins with > is aligned right."""
+    """Return a table without lines. A name after > is aligned right; a number after it is the width that must stay."""
     table = Table(box=None, pad_edge=False, expand=True, header_style="bright_black")
     for column in columns:
+        name, _, width = column.removeprefix(">").partition(":")
         table.add_column(
-            column.removeprefix(">"), justify="right" if column.startswith(">") else "left", no_wrap=True
+            name,
+            justify="right" if column.startswith(">") else "left",
+            no_wrap=True,
+            min_width=int(width) if width else None,
         )
     return table
 
 
 def _windows(overview: Overview) -> Table:
-    table = _grid("window", "state", "", ">UP bid / ask", ">DOWN bid / ask", ">to beat", ">oracle")
+    table = _grid("window:12", "state:8", "", ">UP bid/ask:11", ">DOWN bid/ask:11", ">to beat:8", ">oracle:8")
     oracle = {feed.symbol: feed for feed in overview.feeds if feed.feed == "chainlink"}
     for each in _newest_windows(overview.windows):
         length = (each.closes_at - each.opens_at).total_seconds()
         elapsed = (overview.read_at - each.opens_at).total_seconds()
         is_open = 0 <= elapsed < length
-        feed = oracle.get(each.instrument) or oracle.get(each.instrument.lower())
+        feed = oracle.get(each.instrument)
         price = feed.price if feed is not None and is_open else None
+        above = price is not None and each.strike is not None and price > each.strike
         table.add_row(
-            Text(each.window_id, style="bold" if is_open else "dim"),
+            Text(f"{each.instrument} {each.opens_at:%H:%M:%S}", style="bold" if is_open else "dim"),
             _window_state(each, elapsed, length),
-            ProgressBar(total=length, completed=min(max(elapsed, 0), length), width=12),
+            ProgressBar(total=length, completed=min(max(elapsed, 0), length), width=10),
             _top(each.up, shown=is_open),
             _top(each.down, shown=is_open),
-            shorten(each.strike),
-            Text(shorten(price), style="green" if price and each.strike and price > each.strike else "red"),
+            _cents(each.strike),
+            Text(_cents(price), style="green" if above else "red"),
         )
     return table
 
@@ -164,27 +174,20 @@ def _top(top: BookTop, *, shown: bool) -> Text:
     if top.age_s is None:
         return Text("no book", style="dim")
     doubt = not top.continuous or top.age_s > SILENT_AFTER_S
-    return Text(f"{shorten(top.bid)} / {shorten(top.ask)}", style="dim strike" if doubt else "")
+    return Text(f"{shorten(top.bid)}/{shorten(top.ask)}", style="dim strike" if doubt else "")
 
 
 def _accounts(overview: Overview) -> Table:
-    table = _grid("account", "gate", ">cash", ">at work", ">net", ">won/lost")
+    table = _grid("account:6", "gate:4", ">cash:8", ">at work:6", ">fees:6", ">net:7", ">won:3")
     for each in overview.accounts:
         table.add_row(
             Text(each.account, style="bold"),
             _gate(each),
-            shorten(each.cash),
-            shorten(each.reserved + each.positions + each.receivable),
+            _brief(each.cash),
+            _brief(each.reserved + each.positions + each.receivable),
+            _brief(each.fees),
             _signed(each.net_pnl),
             f"{each.wins}/{each.losses}",
-        )
-        table.add_row(
-            Text(", ".join(each.strategies), style="dim"),
-            "",
-            "",
-            "",
-            Text(f"gross {each.gross_pnl:+f} fees {each.fees:f}", style="dim"),
-            "",
         )
     return table
 
@@ -198,17 +201,17 @@ def _gate(each: AccountScreen) -> Text:
 
 
 def _positions(positions: Iterable[PositionScreen]) -> Table:
-    table = _grid("account", "window", "side", "state", ">shares", ">paid", ">bid", ">net")
+    table = _grid("account:6", "window:8", "side:4", "state", ">shares:7", ">paid:6", ">bid:4", ">net:7")
     for each in list(positions)[:_ROWS_SHOWN]:
         over = each.state in {"CLOSED", "VOID"}
         state = f"{each.state} {each.exit_reason}" if each.exit_reason else each.state
         table.add_row(
             each.account,
-            each.window_id[-10:],
+            f"{each.window_opens_at:%H:%M:%S}",
             Text(each.side, style="green" if each.side == "UP" else "red"),
             Text(state, style="dim" if over else "cyan"),
-            shorten(each.shares),
-            shorten(each.cost),
+            _brief(each.shares),
+            _brief(each.cost),
             "" if over else shorten(each.mark),
             _signed(each.net_pnl),
         )
@@ -216,7 +219,7 @@ def _positions(positions: Iterable[PositionScreen]) -> Table:
 
 
 def _orders(orders: Iterable[OrderScreen]) -> Table:
-    table = _grid("time", "account", "order", "state", ">limit", ">shares", ">fee", ">ms")
+    table = _grid("time:8", "account:6", "order:10", "state", ">limit:5", ">shares:7", ">fee:6", ">ms:5")
     for each in list(orders)[:_ROWS_SHOWN]:
         state = f"{each.state} {each.reason}" if each.reason else each.state
         table.add_row(
@@ -225,15 +228,15 @@ def _orders(orders: Iterable[OrderScreen]) -> Table:
             f"{each.purpose} {each.outcome}",
             Text(state, style="bold red" if each.state == "UNKNOWN" else ""),
             shorten(each.limit_price),
-            shorten(each.shares),
-            shorten(each.fee),
+            _brief(each.shares),
+            _brief(each.fee),
             "" if each.signal_to_sent_ms is None else f"{each.signal_to_sent_ms:.1f}",
         )
     return table
 
 
 def _events(events: Iterable[EventScreen]) -> Table:
-    table = _grid("time", "account", "event", "")
+    table = _grid("time:12", "account:6", "event:20", "")
     for each in list(events)[:_EVENTS_SHOWN]:
         table.add_row(
             Text(f"{each.at:%H:%M:%S.%f}"[:-3], style="dim"),
@@ -265,9 +268,13 @@ def _health(overview: Overview, watched: Iterable[Watched]) -> Group:
             services.add_row(each.name, fit, f"{beat.age_s:.1f} s", str(each.restarts or ""))
     feeds = _grid("feed", "", ">price", ">age")
     for feed in overview.feeds:
-        age = "never" if feed.age_s is None else f"{feed.age_s:.1f} s"
+        if feed.age_s is None:
+            continue  # it has not spoken yet, or has no price of its own
         feeds.add_row(
-            feed.feed, feed.symbol, shorten(feed.price), Text(age, style="red" if feed.stale else "green")
+            feed.feed,
+            feed.symbol,
+            _cents(feed.price),
+            Text(f"{feed.age_s:.1f} s", style="red" if feed.stale else "green"),
         )
     return Group(services, Text(), feeds)
 
@@ -290,5 +297,14 @@ def shorten(amount: Decimal | None) -> str:
     return f"{whole}.{fraction:0<2}"
 
 
+def _brief(amount: Decimal) -> str:
+    """Return an amount rounded for the eye; what is exact stands in the Book."""
+    return f"{amount:.4f}"
+
+
+def _cents(price: Decimal | None) -> str:
+    return "" if price is None else f"{price:.2f}"
+
+
 def _signed(amount: Decimal) -> Text:
-    return Text(f"{amount:+.6f}", style="green" if amount > 0 else "red" if amount < 0 else "dim")
+    return Text(f"{amount:+.4f}", style="green" if amount > 0 else "red" if amount < 0 else "dim")

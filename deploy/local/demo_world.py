@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -228,7 +229,7 @@ def service_programs(
         "risk_monitor": {**mode, **venue, **reading},
         "reconciler": {**mode, **venue, **reading},
         "dashboard": {
-            "DASHBOARD_PORT": str(options.dashboard_port),
+            "DASHBOARD_PORT": str(port_or_any(options.dashboard_port)),
             "DASHBOARD_PORT_FILE": str(options.folder / "dashboard.port"),
         },
     }
@@ -245,6 +246,17 @@ def service_programs(
         )
         for name, variables in own.items()
     ]
+
+
+def port_or_any(port: int) -> int:
+    """Return the port if nobody listens there, else 0: the system chooses one."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return 0
+    return port
 
 
 def end_leftovers(folder: Path) -> int:

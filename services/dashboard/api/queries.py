@@ -66,11 +66,11 @@ SELECT feed, symbol, last_price AS price, stale_since IS NOT NULL AS stale, tick
        round(extract(epoch FROM clock_timestamp() - last_received_at)::numeric, 3) AS age_s FROM feed_status ORDER BY symbol, feed
 """
 _POSITIONS = """
-SELECT position_id, p.account_id AS account, p.mode, strategy_id AS strategy, p.window_id, side, p.state, opened_at,
+SELECT position_id, p.account_id AS account, p.mode, strategy_id AS strategy, p.window_id, w.opens_at AS window_opens_at, side, p.state, opened_at,
        bought_shares - sold_shares AS shares, bought_usdc AS cost,
        CASE WHEN bought_shares > 0 THEN round(bought_usdc / bought_shares, 6) END AS average_price, (b.bids->0->>0)::numeric AS mark,
        -booked_pnl - buy_fees_usdc - sell_fees_usdc AS net_pnl, exit_reason, payout
-  FROM positions p LEFT JOIN books_now b USING (token_id)
+  FROM positions p JOIN windows w USING (window_id) LEFT JOIN books_now b ON b.token_id = p.token_id
  ORDER BY p.state IN ('CLOSED', 'VOID'), opened_at DESC LIMIT :limit
 """
 _ORDERS = """

@@ -82,6 +82,7 @@ class PositionScreen:
     mode: str
     strategy: str
     window_id: str
+    window_opens_at: datetime
     side: str
     state: str
     opened_at: datetime

@@ -21,6 +21,9 @@ function short(amount, places = 2) {
   const kept = (fraction + "0".repeat(places)).slice(0, Math.max(places, fraction.replace(/0+$/, "").length));
   return kept ? `${whole}.${kept}` : whole;
 }
+// Prices of the underlying, cut to cents for the eye; what is exact stands in the Book.
+const cents = (price) => (price === null ? "–" : price.replace(/(\.\d{2})\d*$/, "$1"));
+const named = (windowId) => windowId.replace(/-(\d+)$/, (_all, epoch) => ` ${new Date(Number(epoch) * 1000).toISOString().slice(11, 19)}`);
 const isZero = (amount) => /^-?0*\.?0*$/.test(amount);
 const sign = (amount) => (isZero(amount) ? "" : amount.startsWith("-") ? "loss" : "gain");
 const signed = (amount) => (amount.startsWith("-") || isZero(amount) ? short(amount) : `+${short(amount)}`);
@@ -33,8 +36,8 @@ function duration(ms) {
 }
 
 function sparkline(points) {
+  if (points.length < 2) return null;
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  if (points.length < 2) return svg;
   const values = [0, ...points.map((point) => Number(point.net_pnl))];  // a picture, not arithmetic on money
   const low = Math.min(...values), high = Math.max(...values), span = high - low || 1;
   const y = (value) => 44 - ((value - low) / span) * 42;
@@ -81,7 +84,7 @@ function marketWindow(each) {
   const result = each.winner === "UP" ? "gain" : each.winner === "DOWN" ? "loss" : "";
   return make("article", { class: `card window ${each.state}`, title: each.window_id },
     make("div", { class: "top" }, make("b", {}, each.instrument), make("span", { class: `left ${result}` }, left)),
-    make("div", { class: "slug" }, each.window_id, each.strike === null ? "" : ` · to beat ${short(each.strike)}`),
+    make("div", { class: "slug" }, each.strike === null ? named(each.window_id) : `${named(each.window_id)} · to beat ${cents(each.strike)}`),
     make("div", { class: "sides" }, side("UP", each.up, over || now < opens), side("DOWN", each.down, over || now < opens)),
     make("div", { class: "bar" }, bar));
 }
@@ -95,7 +98,7 @@ function rows(id, lines, columns, empty) {
 const cell = (text, kind = "") => make("td", { class: kind, title: text ?? "" }, text ?? "");
 function position(each) {
   const over = ["CLOSED", "VOID"].includes(each.state);
-  return make("tr", { class: over ? "over" : "" }, cell(each.account), cell(each.window_id), cell(each.side, each.side === "UP" ? "gain" : "loss"),
+  return make("tr", { class: over ? "over" : "" }, cell(each.account), cell(named(each.window_id)), cell(each.side, each.side === "UP" ? "gain" : "loss"),
     cell(each.exit_reason ? `${each.state} · ${each.exit_reason}` : each.state), cell(short(each.shares), "n"), cell(short(each.cost), "n"),
     cell(over ? "" : short(each.mark), "n"), cell(signed(each.net_pnl), `n ${sign(each.net_pnl)}`));
 }
@@ -116,7 +119,7 @@ function service(each) {
 }
 function feed(each) {
   const age = each.age_s === null ? "never" : `${Number(each.age_s).toFixed(1)} s`;
-  return make("tr", {}, cell(each.feed), cell(each.symbol), cell(short(each.price), "n"), cell(age, each.stale ? "n loss" : Number(each.age_s) < 2 ? "n gain" : "n warn"));
+  return make("tr", {}, cell(each.feed), cell(each.symbol), cell(cents(each.price), "n"), cell(age, each.age_s === null ? "n quiet" : each.stale ? "n loss" : Number(each.age_s) < 2 ? "n gain" : "n warn"));
 }
 
 function draw() {
