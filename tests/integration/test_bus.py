@@ -15,7 +15,9 @@ from shared.domain.ids import AccountId, OrderId, WindowId
 from shared.runtime.clock import SystemClock
 from shared.runtime.pulse import LoopPulse
 
-LONG_S = 30
+POLL_S = 60
+"""Longer than any test: what ends a wait here is news, never the poll."""
+WITHIN_S = 20
 ORDER = OrderChanged(OrderId("0x01"))
 
 
@@ -28,12 +30,17 @@ async def running(listener):
         task.cancel()
 
 
+async def news(wakeup):
+    async with asyncio.timeout(WITHIN_S):
+        return await wakeup.wait(timeout_s=POLL_S)
+
+
 async def ready(listener, *wakeups):
     """Wait until LISTEN is in place, and take what the consumers were told until then."""
-    async with asyncio.timeout(LONG_S):
+    async with asyncio.timeout(WITHIN_S):
         await listener.connected.wait()
     for wakeup in wakeups:
-        await wakeup.wait(timeout_s=LONG_S)
+        await news(wakeup)
 
 
 @pytest.fixture
@@ -48,7 +55,7 @@ async def test_a_committed_notification_wakes_its_subscriber_with_the_message(db
         await ready(listener, wakeup)
         async with database.begin() as tx:
             await notify(tx, ORDER)
-        woken = await wakeup.wait(timeout_s=LONG_S)
+        woken = await news(wakeup)
     assert woken.messages == {ORDER}
     assert not woken.everything
 
@@ -64,7 +71,7 @@ async def test_a_rolled_back_notification_wakes_nobody(db, listener):
                 raise RuntimeError("changed its mind")
         async with database.begin() as tx:
             await notify(tx, ORDER)
-        woken = await wakeup.wait(timeout_s=LONG_S)
+        woken = await news(wakeup)
     assert woken.messages == {ORDER}
 
 
@@ -76,8 +83,8 @@ async def test_consumers_hear_their_own_channels_only(db, listener):
         async with database.begin() as tx:
             await notify(tx, ORDER)
             await notify(tx, WindowChanged(WindowId("w")))
-        assert (await windows.wait(timeout_s=LONG_S)).messages == {WindowChanged(WindowId("w"))}
-        assert (await orders.wait(timeout_s=LONG_S)).messages == {ORDER}
+        assert (await news(windows)).messages == {WindowChanged(WindowId("w"))}
+        assert (await news(orders)).messages == {ORDER}
 
 
 async def test_notifications_while_a_consumer_works_are_one_wake_up(db, listener):
@@ -96,8 +103,8 @@ async def test_notifications_while_a_consumer_works_are_one_wake_up(db, listener
             await notify(tx, GateChanged(AccountId("a"), "PAPER"))
         seen = set()
         while GateChanged(AccountId("a"), "PAPER") not in seen:
-            seen |= (await witness.wait(timeout_s=LONG_S)).messages
-        assert (await busy.wait(timeout_s=LONG_S)).messages == set(sent)
+            seen |= (await news(witness)).messages
+        assert (await news(busy)).messages == set(sent)
         assert (await busy.wait(timeout_s=0.01)).everything
 
 
@@ -109,10 +116,10 @@ async def test_a_cut_connection_is_made_anew_and_everybody_told_to_look(db, list
         administrator.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test_bus_listener'"
         )
-        assert (await wakeup.wait(timeout_s=LONG_S)).everything
+        assert (await news(wakeup)).everything
         async with database.begin() as tx:
             await notify(tx, ORDER)
-        assert (await wakeup.wait(timeout_s=LONG_S)).messages == {ORDER}
+        assert (await news(wakeup)).messages == {ORDER}
 
 
 async def test_a_listener_without_a_server_keeps_trying_and_consumers_keep_polling():
@@ -129,7 +136,7 @@ async def test_a_payload_nobody_understands_makes_everybody_look(listener, datab
         await ready(listener, wakeup)
         async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as person:
             await person.execute(sql.SQL("NOTIFY command_created, 'not a number'"))
-        assert (await wakeup.wait(timeout_s=LONG_S)).everything
+        assert (await news(wakeup)).everything
 
 
 async def test_what_sql_sends_is_what_python_reads(db, listener):
@@ -148,6 +155,6 @@ async def test_what_sql_sends_is_what_python_reads(db, listener):
                 await tx.execute(text("SELECT pg_notify(:c, :p)"), {"c": channel, "p": payload})
         seen = set()
         while len(seen) < len(sent):
-            seen |= (await wakeup.wait(timeout_s=LONG_S)).messages
+            seen |= (await news(wakeup)).messages
     assert seen == {parse(channel, payload) for channel, payload in sent.items()}
     assert MarketMoved() in seen

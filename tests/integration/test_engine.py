@@ -166,6 +166,14 @@ async def test_a_commit_the_database_refuses_is_no_mystery(table):
             await tx.execute(text("INSERT INTO kept VALUES (1), (1)"))
 
 
+async def test_a_connection_that_died_in_the_pool_costs_nobody_a_transaction(table, administrator):
+    async with table.begin() as tx:
+        pid = await tx.scalar(text("SELECT pg_backend_pid()"))
+    administrator.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    async with table.begin() as tx:
+        assert await tx.scalar(text("SELECT pg_backend_pid()")) != pid
+
+
 async def test_the_pool_survives_a_server_that_ended_its_connections(table, administrator):
     with pytest.raises(DBAPIError):
         async with table.begin() as tx:

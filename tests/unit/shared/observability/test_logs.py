@@ -3,12 +3,17 @@
 import io
 import json
 import logging
+import subprocess
+import sys
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from shared.observability.logs import bind_correlation, configure_logs, get_logger
 from shared.observability.redaction import redact
+
+REPOSITORY = Path(__file__).parents[4]
 
 pytestmark = pytest.mark.usefixtures("process_logs")
 
@@ -71,3 +76,23 @@ def test_a_traceback_is_redacted(lines):
     assert "ValueError" in line["context"]["exception"]
     assert "canary-value" not in json.dumps(line)
     assert "hunter22" not in json.dumps(line)
+
+
+CRASH = """
+from shared.observability.logs import configure_logs
+from shared.observability.redaction import redact
+redact("canary-value")
+configure_logs("probe")
+raise RuntimeError("canary-value")
+"""
+
+
+def test_a_crash_nobody_catches_is_one_redacted_line():
+    crashed = subprocess.run(
+        [sys.executable, "-c", CRASH], capture_output=True, text=True, check=False, cwd=REPOSITORY
+    )
+    assert crashed.stderr == ""
+    line = json.loads(crashed.stdout)
+    assert (line["level"], line["event"]) == ("CRITICAL", "process_crashed")
+    assert "RuntimeError" in line["context"]["exception"]
+    assert "canary-value" not in crashed.stdout

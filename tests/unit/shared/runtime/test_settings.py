@@ -193,3 +193,10 @@ def test_the_secrets_inside_a_json_setting_are_known_one_by_one(environment):
     secrets = set(load_settings(SigningSettings).secrets())
     assert "0xcanary-key" in secrets
     assert "0xpublic" not in secrets
+
+
+def test_an_error_nobody_catches_does_not_show_the_value_either(environment):
+    environment.setenv("DATABASE_URL", "postgresql://u:canary@host/d")
+    with pytest.raises(ValidationError) as caught:
+        PlainSettings()
+    assert "canary" not in str(caught.value)
