@@ -8,18 +8,20 @@ from typing import Any
 from shared.db.engine import Database
 from shared.db.lock import LockSession
 from shared.db.queries import exits, gate, lifecycle, orders, redemptions, status, venue_facts
+from shared.domain.books import Book
 from shared.domain.breaker import TripReason
 from shared.domain.facts import MarketFacts
 from shared.domain.ids import AccountId, OrderId, RedemptionId, SignalId, TokenId, WindowId
 from shared.domain.modes import Mode
 from shared.domain.orders import OrderEvent, OrderState
 from shared.domain.prepared import PreparedOrder
-from shared.domain.readings import ExitDue, GateRead
+from shared.domain.readings import ExitDue, GateRead, OpenStory, PendingRedemption, Redeemable
 from shared.domain.redemptions import RedemptionEvent
 from shared.domain.trades import VenueTrade
 from shared.domain.windows import FeeSchedule
 
 Details = Mapping[str, Any]
+TradeChange = lifecycle.TradeChange
 
 
 async def new_signals(database: Database) -> list[SignalId]:
@@ -45,24 +47,33 @@ async def claim_entry(
     reserved_usdc: Decimal,
     cap_usdc: Decimal,
     evidence: Details,
-    book: Details | None,
+    book: Book | None,
 ) -> lifecycle.ClaimAnswer:
     """Claim one entry on the lock session: one statement, one transaction (D18)."""
     return await lifecycle.claim_entry(
-        session, prepared, reserved_usdc=reserved_usdc, cap_usdc=cap_usdc, evidence=evidence, book=book
+        session,
+        prepared,
+        reserved_usdc=reserved_usdc,
+        cap_usdc=cap_usdc,
+        evidence=evidence,
+        book=_evidence(book),
     )
 
 
+def _evidence(book: Book | None) -> Details | None:
+    return None if book is None else orders.book_evidence(book)
+
+
 async def claim_exit(
-    session: LockSession, prepared: PreparedOrder, *, evidence: Details, book: Details | None
+    session: LockSession, prepared: PreparedOrder, *, evidence: Details, book: Book | None
 ) -> lifecycle.ClaimAnswer:
     """Claim one exit on the lock session."""
-    return await lifecycle.claim_exit(session, prepared, evidence=evidence, book=book)
+    return await lifecycle.claim_exit(session, prepared, evidence=evidence, book=_evidence(book))
 
 
 async def claim_redeem(
     session: LockSession,
-    due: redemptions.Redeemable,
+    due: Redeemable,
     *,
     redemption: RedemptionId,
     cash_before_usdc: Decimal | None,
@@ -87,9 +98,7 @@ async def record_answer(
         return await lifecycle.record_outcome(tx, order, event, details)
 
 
-async def record_trades(
-    database: Database, trades: tuple[VenueTrade, ...], source: str
-) -> list[lifecycle.TradeChange]:
+async def record_trades(database: Database, trades: tuple[VenueTrade, ...], source: str) -> list[TradeChange]:
     """Record trades of one order in one transaction; repeats change nothing."""
     async with database.begin() as tx:
         return [await lifecycle.apply_trade(tx, trade, source) for trade in trades]
@@ -143,7 +152,7 @@ async def fee_of_order(database: Database, order: OrderId) -> FeeSchedule | None
     return await database.retry_read(lambda tx: orders.fee_of(tx, order))
 
 
-async def open_stories(database: Database) -> list[orders.OpenStory]:
+async def open_stories(database: Database) -> list[OpenStory]:
     """Return the orders the venue still has to explain."""
     return await database.retry_read(orders.open_stories)
 
@@ -153,12 +162,12 @@ async def exits_due(database: Database) -> list[ExitDue]:
     return await database.retry_read(exits.exits_due)
 
 
-async def redeemable(database: Database) -> list[redemptions.Redeemable]:
+async def redeemable(database: Database) -> list[Redeemable]:
     """Return what waits to be redeemed."""
     return await database.retry_read(redemptions.redeemable)
 
 
-async def pending_redemptions(database: Database) -> list[redemptions.PendingRedemption]:
+async def pending_redemptions(database: Database) -> list[PendingRedemption]:
     """Return the redemptions under way."""
     return await database.retry_read(redemptions.pending)
 

@@ -14,6 +14,7 @@ from shared.domain.fills import walk
 from shared.domain.gate import GateVerdict, gate, position_cap, propose
 from shared.domain.ids import SignalId, order_salt, position_id
 from shared.domain.modes import Mode, effective
+from shared.domain.money import up
 from shared.domain.orders import OrderEvent, OrderSide, OrderType, Purpose
 from shared.domain.outcomes import KnownFailure, Outcome, Success, Unknown
 from shared.domain.positions import ExitReason
@@ -29,6 +30,9 @@ EXIT_PAUSES = tuple(timedelta(seconds=seconds) for seconds in (0, 0.25, 0.5, 1, 
 """Before the next attempt, by attempts made (E19)."""
 REDEEM_PAUSE = timedelta(seconds=5)
 NOT_SENT = "NOT_SENT"
+MET_NOBODY = frozenset({"FAK_NOT_FILLED", "FOK_NOT_FILLED"})
+"""Refusals that are the ordinary end of an order nobody met: KILLED, as on paper (P6)."""
+_EVENT_OF_REFUSAL = {NOT_SENT: OrderEvent.NOT_SENT} | dict.fromkeys(MET_NOBODY, OrderEvent.KILLED)
 _EVENT_OF_STATUS = {
     "matched": OrderEvent.MATCHED,
     "live": OrderEvent.RESTS,
@@ -159,7 +163,9 @@ def plan_exit(due: ExitDue) -> OrderIntent | Wait:
         tick=due.tick,
         emergency=due.reason is ExitReason.EMERGENCY,
     )
-    if shares * bid < MARKETABLE_MIN_USDC:
+    # The venue takes no order worth less than its minimum at the limit, so even an emergency has that floor.
+    price = max(price, up(MARKETABLE_MIN_USDC / shares, due.tick))
+    if price > bid:
         return Wait("BELOW_VENUE_MINIMUM")
     intent = f"{due.position_id}/exit/{due.attempts + 1}"
     return OrderIntent(
@@ -199,7 +205,7 @@ def read_answer(outcome: Outcome[Accepted], *, fee: FeeSchedule) -> Answer:
                 return Answer(OrderEvent.LOST, {"reason": "UNKNOWN_STATUS", "status": accepted.status})
             return Answer(event, _totals(accepted, fee))
         case KnownFailure(reason=reason, detail=detail, trips=trips):
-            event = OrderEvent.NOT_SENT if reason == NOT_SENT else OrderEvent.REFUSED
+            event = _EVENT_OF_REFUSAL.get(reason, OrderEvent.REFUSED)
             return Answer(event, {"reason": reason, "answer": dict(detail), "trips": trips})
         case Unknown(reason=reason, detail=detail):
             # Whoever records LOST trips the breaker in the same transaction (P4).

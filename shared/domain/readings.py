@@ -17,9 +17,12 @@ from shared.domain.facts import (
     LossFacts,
     MarketFacts,
 )
-from shared.domain.ids import AccountId, PositionId, SignalId, TokenId, WindowId
+from shared.domain.ids import AccountId, ConditionId, PositionId, RedemptionId, SignalId, TokenId, WindowId
 from shared.domain.modes import Mode
+from shared.domain.orders import OrderState
 from shared.domain.positions import ExitReason
+from shared.domain.prepared import PreparedOrder
+from shared.domain.redemptions import RedemptionState
 from shared.domain.signals import RiskParameters, Signal, SignalState
 from shared.domain.windows import FeeSchedule, Window
 
@@ -77,3 +80,69 @@ class ExitDue:
     version: str
     fee: FeeSchedule
     book: Book | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStory:
+    """An order that is not explained, or has trades that are not final."""
+
+    prepared: PreparedOrder
+    state: OrderState
+    condition_id: ConditionId
+    fee: FeeSchedule
+    book: Book | None
+    """The stored book of the decision: what a paper order is filled by."""
+    claimed_at: datetime
+    answered_at: datetime | None
+    explained: bool
+    now: datetime
+
+    @property
+    def account_id(self) -> AccountId:
+        return self.prepared.intent.account_id
+
+    @property
+    def mode(self) -> Mode:
+        return self.prepared.intent.mode
+
+
+@dataclass(frozen=True, slots=True)
+class Redeemable:
+    """One window's winning tokens of one account, or the redemption of them that is under way."""
+
+    now: datetime
+    account_id: AccountId
+    mode: Mode
+    window_id: WindowId
+    condition_id: ConditionId
+    up_token: TokenId
+    down_token: TokenId
+    version: str
+    neg_risk: bool
+    up_shares: Decimal
+    down_shares: Decimal
+    attempts: int
+    last_finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRedemption:
+    """A redemption that was claimed and is neither paid nor failed."""
+
+    redemption_id: RedemptionId
+    account_id: AccountId
+    mode: Mode
+    window_id: WindowId
+    condition_id: ConditionId
+    up_token: TokenId
+    down_token: TokenId
+    version: str
+    neg_risk: bool
+    up_shares: Decimal
+    down_shares: Decimal
+    state: RedemptionState
+    ticket: str | None
+    expected_usdc: Decimal
+    epoch: int
+    claimed_at: datetime
+    now: datetime

@@ -5,9 +5,8 @@ from datetime import timedelta
 from services.execution import actions
 from services.execution.loops.desk import Desk
 from services.execution.metrics import TRADES
-from shared.db.queries.lifecycle import TradeChange
-from shared.db.queries.orders import OpenStory
 from shared.domain.orders import OrderEvent, OrderState
+from shared.domain.readings import OpenStory
 from shared.observability.logs import get_logger
 from shared.runtime.faultpoints import fault_point
 from shared.runtime.pulse import LoopPulse
@@ -42,7 +41,7 @@ async def _follow(desk: Desk, story: OpenStory) -> None:
     fault_point("confirm.read")
     if trades:
         for change in await actions.record_trades(desk.database, trades, "trades"):
-            if change is not TradeChange.SAME:
+            if change is not actions.TradeChange.SAME:
                 TRADES.labels(change).inc()
         fault_point("confirm.recorded")
     if story.state in {OrderState.DELAYED, OrderState.LIVE}:

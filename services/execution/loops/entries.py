@@ -8,7 +8,6 @@ from services.execution.decide import EntryDecision, entry_intent, judge_entry
 from services.execution.loops.desk import Desk, SendTicket, send
 from services.execution.metrics import SIGNAL_TO_SENT_S, SIGNALS
 from shared.db.lock import LockSession
-from shared.db.queries.orders import book_evidence
 from shared.domain.ids import SignalId
 from shared.domain.readings import GateRead
 from shared.domain.refusals import Refusal
@@ -92,7 +91,7 @@ async def _order(
         reserved_usdc=proposal.reservation_usdc,
         cap_usdc=decision.cap_usdc,
         evidence=decision.evidence,
-        book=None if read.book is None else book_evidence(read.book),
+        book=read.book,
     )
     fault_point("claim.committed")
     SIGNALS.labels(claim.refused or "ORDERED").inc()

@@ -5,7 +5,6 @@ from services.execution.decide import Wait, plan_exit
 from services.execution.loops.desk import Desk, SendTicket, send
 from services.execution.metrics import UNSELLABLE
 from shared.db.lock import LockSession
-from shared.db.queries.orders import book_evidence
 from shared.domain.prepared import OrderIntent
 from shared.domain.readings import ExitDue
 from shared.observability.logs import get_logger
@@ -59,9 +58,7 @@ async def _sell(desk: Desk, session: LockSession, due: ExitDue, intent: OrderInt
         "mined_shares": due.mined_shares,
         "selling_shares": due.selling_shares,
     }
-    claim = await actions.claim_exit(
-        session, prepared, evidence=evidence, book=None if due.book is None else book_evidence(due.book)
-    )
+    claim = await actions.claim_exit(session, prepared, evidence=evidence, book=due.book)
     fault_point("exit.claimed")
     if claim.refused is not None:
         log.warning("exit_refused", position_id=due.position_id, reason=claim.refused)

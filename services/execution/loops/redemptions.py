@@ -8,10 +8,10 @@ from services.execution.decide import may_redeem_again
 from services.execution.loops.desk import Desk
 from services.execution.metrics import REDEMPTIONS
 from shared.db.lock import LockSession
-from shared.db.queries.redemptions import PendingRedemption, Redeemable
 from shared.domain.ids import redemption_id
 from shared.domain.modes import Mode
 from shared.domain.outcomes import KnownFailure, Success, Unknown
+from shared.domain.readings import PendingRedemption, Redeemable
 from shared.domain.redemptions import RedemptionEvent, RedemptionState
 from shared.observability.logs import get_logger
 from shared.runtime.faultpoints import fault_point

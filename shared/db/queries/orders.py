@@ -1,7 +1,6 @@
 """Orders whose story is not over: what the venue still has to explain."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,32 +14,8 @@ from shared.domain.modes import Mode
 from shared.domain.money import to_micro
 from shared.domain.orders import OrderSide, OrderState, OrderType, Purpose
 from shared.domain.prepared import OrderIntent, PreparedOrder
+from shared.domain.readings import OpenStory
 from shared.domain.windows import FeeSchedule
-
-
-@dataclass(frozen=True, slots=True)
-class OpenStory:
-    """An order that is not explained, or has trades that are not final."""
-
-    prepared: PreparedOrder
-    state: OrderState
-    condition_id: ConditionId
-    fee: FeeSchedule
-    book: Book | None
-    """The stored book of the decision: what a paper order is filled by."""
-    claimed_at: datetime
-    answered_at: datetime | None
-    explained: bool
-    now: datetime
-
-    @property
-    def account_id(self) -> AccountId:
-        return self.prepared.intent.account_id
-
-    @property
-    def mode(self) -> Mode:
-        return self.prepared.intent.mode
-
 
 _COLUMNS = """
   o.*, b.body, w.condition_id, w.tick, w.neg_risk, w.version, w.fee_rate, w.fee_exponent, w.fee_taker_only,

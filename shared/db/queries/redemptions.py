@@ -1,58 +1,12 @@
 """Resolved tokens that are not cash yet."""
 
-from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-
 from sqlalchemy import text
 
 from shared.db.engine import Tx
 from shared.domain.ids import AccountId, ConditionId, RedemptionId, TokenId, WindowId
 from shared.domain.modes import Mode
+from shared.domain.readings import PendingRedemption, Redeemable
 from shared.domain.redemptions import RedemptionState
-
-
-@dataclass(frozen=True, slots=True)
-class Redeemable:
-    """One window's winning tokens of one account, or the redemption of them that is under way."""
-
-    now: datetime
-    account_id: AccountId
-    mode: Mode
-    window_id: WindowId
-    condition_id: ConditionId
-    up_token: TokenId
-    down_token: TokenId
-    version: str
-    neg_risk: bool
-    up_shares: Decimal
-    down_shares: Decimal
-    attempts: int
-    last_finished_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class PendingRedemption:
-    """A redemption that was claimed and is neither paid nor failed."""
-
-    redemption_id: RedemptionId
-    account_id: AccountId
-    mode: Mode
-    window_id: WindowId
-    condition_id: ConditionId
-    up_token: TokenId
-    down_token: TokenId
-    version: str
-    neg_risk: bool
-    up_shares: Decimal
-    down_shares: Decimal
-    state: RedemptionState
-    ticket: str | None
-    expected_usdc: Decimal
-    epoch: int
-    claimed_at: datetime
-    now: datetime
-
 
 _REDEEMABLE = text("""
 SELECT clock_timestamp() AS now, p.account_id, p.mode, p.window_id, w.condition_id, w.up_token, w.down_token, w.version, w.neg_risk,

@@ -71,8 +71,15 @@ def test_each_attempt_accepts_a_step_less() -> None:
     assert second.limit_price < sell(DUE).limit_price
 
 
-def test_an_emergency_has_no_floor() -> None:
-    assert sell(replace(DUE, reason=ExitReason.EMERGENCY)).limit_price == Decimal("0.01")
+def test_an_emergency_has_no_floor_but_the_venues_minimum() -> None:
+    """4.33 shares are worth a dollar at 0.24; 400 at a tick."""
+    assert sell(replace(DUE, reason=ExitReason.EMERGENCY)).limit_price == Decimal("0.24")
+    many = replace(DUE, reason=ExitReason.EMERGENCY, mined_shares=Decimal(400))
+    assert sell(many).limit_price == Decimal("0.01")
+
+
+def test_a_widened_exit_stays_sellable() -> None:
+    assert sell(replace(DUE, attempts=6, last_attempt_at=None)).limit_price == Decimal("0.24")
 
 
 def test_the_same_attempt_is_the_same_order_and_the_next_another() -> None:
@@ -133,6 +140,11 @@ def test_totals_bring_their_provisional_fee() -> None:
 def test_a_refusal_is_known_and_says_whether_it_trips() -> None:
     answer = read_answer(KnownFailure("UNAUTHORIZED", {"status": "401"}, trips=True), fee=FEE)
     assert (answer.event, answer.details["trips"]) == (OrderEvent.REFUSED, True)
+
+
+@pytest.mark.parametrize("reason", ["FAK_NOT_FILLED", "FOK_NOT_FILLED"])
+def test_an_order_that_met_nobody_is_killed_as_on_paper(reason: str) -> None:
+    assert read_answer(KnownFailure(reason), fee=FEE).event is OrderEvent.KILLED
 
 
 def test_what_was_never_sent_is_not_refused() -> None:
