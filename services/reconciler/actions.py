@@ -107,19 +107,28 @@ async def finish_run(database: Database, run: Run) -> list[Difference]:
     return opened
 
 
-async def check_book(database: Database, account: Account) -> list[str]:
-    """Return what is not whole in an account's ledger and history, and stop trading where something is (R9, B14)."""
+async def check_ledger(database: Database, account: Account) -> list[str]:
+    """Return the stored figures that are not the fold of their entries, and stop trading where there are any (R9)."""
     async with database.begin() as tx:
         found = [
             f"{each.what}: stored {each.stored}, folded {each.folded}"
             for each in await administration.verify_ledger(tx, *account)
         ]
-        broken = await administration.verify_audit_chain(tx, account[0])
-        if broken is not None:
-            found.append(f"audit event {broken}")
         if found:
-            await lifecycle.trip_breaker(tx, *account, TripReason.CAPITAL_INVARIANT, {"found": found})
+            await lifecycle.trip_breaker(tx, *account, TripReason.CAPITAL_INVARIANT, {"ledger": found})
         return found
+
+
+async def check_audit(database: Database, account: AccountId, modes: Sequence[Mode]) -> list[str]:
+    """Return where an account's history was rewritten, and stop all its modes if it was (B14)."""
+    async with database.begin() as tx:
+        broken = await administration.verify_audit_chain(tx, account)
+        if broken is None:
+            return []
+        for mode in modes:
+            context = {"audit_event_id": broken}
+            await lifecycle.trip_breaker(tx, account, mode, TripReason.CAPITAL_INVARIANT, context)
+        return [f"audit event {broken}"]
 
 
 async def mark_reconciled(database: Database, epoch: Epoch, summary: Mapping[str, Any]) -> bool:

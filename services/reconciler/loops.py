@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
+from itertools import groupby
 from typing import Any
 
 from services.reconciler import actions, metrics, queries
 from services.reconciler.actions import Run
 from services.reconciler.asking import VenueDesk
-from services.reconciler.decide.cash import cash_range, explaining, fee_residue, residue_max
+from services.reconciler.decide.cash import cash_range, explaining, fee_residue, is_exact, residue_max
 from services.reconciler.decide.differences import Difference, differences, unsettled_long
 from services.reconciler.decide.repairs import period, repairs, wants_look
 from services.reconciler.decide.sides import BookSide, VenueSide
@@ -189,6 +190,7 @@ def _counts(book: BookSide, venue: VenueSide) -> Mapping[str, int]:
         "fills": len(book.fills),
         "venue_trades": len(venue.trades),
         "tokens": len(venue.tokens),
+        "cash_exact": int(is_exact(book, venue)),
     }
 
 
@@ -220,22 +222,27 @@ class Startup:
             return None
         live = await self.comparison.wanted()
         summary: dict[str, Any] = {}
-        for account in await self.database.retry_read(queries.gates):
-            summary["/".join(account)] = await self._reconcile(account, epoch, live)
+        gates = await self.database.retry_read(queries.gates)
+        for account, group in groupby(gates, key=lambda gate: gate[0]):
+            modes = [mode for _, mode in group]
+            broken = await actions.check_audit(self.database, account, modes)
+            for mode in modes:
+                answer = await self._reconcile(
+                    (account, mode), epoch, compare=mode is Mode.LIVE and account in live
+                )
+                summary[f"{account}/{mode}"] = {**answer, "book": [*broken, *answer["book"]]}
         if await actions.mark_reconciled(self.database, epoch, summary):
             log.info("epoch_reconciled", epoch=epoch, summary=summary)
         metrics.EPOCH_RECONCILED.set(epoch)
         return epoch
 
-    async def _reconcile(
-        self, account: Account, epoch: Epoch, live: frozenset[AccountId]
-    ) -> Mapping[str, Any]:
-        started_at: datetime = self.clock.now()
-        found = await actions.check_book(self.database, account)
+    async def _reconcile(self, account: Account, epoch: Epoch, *, compare: bool) -> Mapping[str, Any]:
+        started_at = self.clock.now()
+        found = await actions.check_ledger(self.database, account)
         self.progress.note_book("/".join(account), found)
         if found:
             log.error("book_broken", account_id=account[0], mode=account[1], found=found)
-        if account[1] is Mode.LIVE and account[0] in live:
+        if compare:
             run = await self.comparison.compare(account[0], epoch=epoch)
         else:
             run = Run(account, epoch, started_at, {})

@@ -122,8 +122,10 @@ SELECT clock_timestamp() AS now,
   (SELECT coalesce(sum(balance) FILTER (WHERE bucket = 'RECEIVABLE'), 0) FROM ledger_balances WHERE account_id = :account AND mode = 'LIVE') AS receivable,
   (SELECT coalesce(sum(greatest(p.bought_shares - p.sold_shares, 0)), 0) FROM positions p JOIN windows w USING (window_id)
     WHERE p.account_id = :account AND p.mode = 'LIVE' AND p.payout IS NULL AND p.state <> 'VOID' AND w.closes_at <= clock_timestamp()) AS expired,
-  (SELECT count(*) FROM fills WHERE account_id = :account AND mode = 'LIVE' AND state <> 'FAILED' AND recorded_at > coalesce(
-      (SELECT max(at) FROM external_movements WHERE account_id = :account AND mode = 'LIVE' AND kind = 'FEE_ROUNDING'), '-infinity')) AS unbooked,
+  (SELECT count(*) FROM fills WHERE account_id = :account AND mode = 'LIVE' AND state <> 'FAILED' AND recorded_at > greatest('-infinity',
+      (SELECT max(at) FROM external_movements WHERE account_id = :account AND mode = 'LIVE' AND kind = 'FEE_ROUNDING'),
+      (SELECT max(started_at) FROM reconciliation_runs WHERE account_id = :account AND mode = 'LIVE'
+          AND compared @> '{"cash_exact": 1}'))) AS unbooked,
   (SELECT order_id || '/' || trade_id FROM fills WHERE account_id = :account AND mode = 'LIVE'
     ORDER BY recorded_at DESC, order_id, trade_id LIMIT 1) AS newest""")
 

@@ -93,10 +93,14 @@ def exit_rules(
     )
 
 
+def has_price_rule(facts: ExitFacts) -> bool:
+    """Return whether any price could make us leave this position."""
+    return any(rule is not None for rule in (facts.stop_loss, facts.take_profit, facts.trailing))
+
+
 def blindness(watched: Watched) -> Blindness | None:
     """Return why no price may decide this position now; None when one may, or none has to."""
-    facts = watched.facts
-    if facts.stop_loss is None and facts.take_profit is None and facts.trailing is None:
+    if not has_price_rule(watched.facts):
         return None
     book = watched.book
     if book is None:

@@ -15,6 +15,7 @@ from services.risk_monitor.decide import (
     Verdict,
     Watched,
     fold_trades,
+    has_price_rule,
     judge,
     verify_by_venue,
     verify_locally,
@@ -36,6 +37,8 @@ from shared.venue.account_reading import AccountReading
 from shared.venue.refusals import VenueProblem
 
 POLL_S = 0.25
+LOOKS_APART_S = 0.02
+"""Moves of the market that come closer together are looked at together."""
 VERIFY_EVERY_S = 2.0
 VERIFY_WITHIN_S = 8.0
 CHECK_EVERY_S = 2.0
@@ -56,11 +59,11 @@ class Progress:
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Accounts whose holdings could not be read at the venue, and why."""
     broken: Mapping[str, str] = field(default_factory=dict)
-    """Books that were not whole when last checked."""
+    """Books that were not whole when last checked: each stands tripped by itself, and stops nobody else."""
 
     def problems(self) -> list[str]:
         """Return why entries should wait; empty when this service is fit."""
-        found = [f"{name}: {why}" for name, why in {**self.unreadable, **self.broken}.items()]
+        found = [f"{name}: {why}" for name, why in self.unreadable.items()]
         if self.clock.monotonic() - self.watched_at > SILENT_AFTER_S:
             found.append("positions were not looked at")
         return found
@@ -85,11 +88,12 @@ class Watch:
             if self._matters(await self.wakeup.wait(timeout_s=POLL_S)):
                 with pulse.working():
                     await self.look()
+                await asyncio.sleep(LOOKS_APART_S)
 
         await endure(pulse, turn)
 
     def _matters(self, woken: Woken) -> bool:
-        """Return whether to look: a moving market matters while something is held, an opening announces itself."""
+        """Return whether to look: prices matter while one may decide, everything else is announced by itself."""
         others = any(not isinstance(message, MarketMoved) for message in woken.messages)
         # A market that never rests never lets the wait run out: the poll behind the channel is by the clock.
         overdue = self.clock.monotonic() - self.progress.watched_at >= POLL_S
@@ -99,7 +103,7 @@ class Watch:
         """Judge every position on one fresh read, and act."""
         positions = await self.database.retry_read(queries.watched)
         self.progress.watched_at = self.clock.monotonic()
-        self._watching = bool(positions)
+        self._watching = any(has_price_rule(watched.facts) for watched in positions)
         metrics.WATCHED.set(len(positions))
         blind: dict[tuple[PositionId, Blindness], float | None] = {}
         for watched in positions:

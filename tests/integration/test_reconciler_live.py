@@ -136,10 +136,10 @@ async def test_what_was_bought_is_compared_clean_and_followed_to_its_confirmatio
         run = await stage.compare()
         assert (run.differences, run.error) == ((), None)
         assert [fill["state"] for fill in stage.fills()] == ["MATCHED"]
-        stage.running.jump(1.5)
+        stage.running.jump(11)
         await stage.compare()
         assert [fill["state"] for fill in stage.fills()] == ["MINED"]
-        stage.running.jump(5)
+        stage.running.jump(30)
         run = await stage.compare()
         assert [fill["state"] for fill in stage.fills()] == ["CONFIRMED"]
         assert run.differences == ()
@@ -149,7 +149,7 @@ async def test_what_was_bought_is_compared_clean_and_followed_to_its_confirmatio
         row = stage.desk.one("SELECT * FROM reconciliation_runs ORDER BY run_id DESC LIMIT 1")
         assert (row["kind"], row["mismatches"], row["error"]) == ("CONTINUOUS", 0, None)
 
-    await on_stage(act)
+    await on_stage(act, mined_s=10, confirmed_s=40)
 
 
 async def test_an_unknown_that_was_placed_is_adopted_with_its_fills(on_stage):

@@ -48,6 +48,12 @@ def residue_max(book: BookSide) -> Decimal:
     return FEE_RESIDUE_MAX * book.unbooked_fills
 
 
+def is_exact(book: BookSide, venue: VenueSide) -> bool:
+    """Return whether nothing is under way and the cash agrees to the micro-unit: no fill until now left a residue."""
+    allowed = cash_range(book)
+    return allowed.low == allowed.high == venue.collateral
+
+
 def fee_residue(book: BookSide, venue: VenueSide) -> Decimal | None:
     """Return what the venue's rounding of fees left or took, USDC; None while anything else could explain it."""
     allowed = cash_range(book)

@@ -68,7 +68,7 @@ class BookSide:
     expired_shares: Decimal
     """Shares of windows that are over and not settled here yet: the venue may have paid them, one dollar each."""
     unbooked_fills: int
-    """Fills since fee residues were last booked: each may carry one."""
+    """Fills since the cash last agreed exactly, or residues were booked: each may carry one."""
     newest_fill: str
 
 

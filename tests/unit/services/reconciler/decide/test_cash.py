@@ -4,7 +4,14 @@ from decimal import Decimal
 
 import pytest
 
-from services.reconciler.decide.cash import Movement, cash_range, explaining, fee_residue, residue_max
+from services.reconciler.decide.cash import (
+    Movement,
+    cash_range,
+    explaining,
+    fee_residue,
+    is_exact,
+    residue_max,
+)
 from shared.domain.orders import OrderSide, OrderState
 from shared.domain.trades import FillState
 from tests.unit.services.reconciler.decide.samples import NOW, book, fill, order, venue
@@ -62,6 +69,12 @@ def test_a_residue_is_a_hundred_thousandth_a_fill_and_no_more():
 )
 def test_no_residue_is_named_while_anything_else_could_explain_it(open_still):
     assert fee_residue(book(unbooked_fills=9, **open_still), venue(collateral=D("99.99999"))) is None
+
+
+def test_exact_is_to_the_micro_unit_and_at_rest():
+    assert is_exact(book(), venue())
+    assert not is_exact(book(), venue(collateral=D("100.000001")))
+    assert not is_exact(book(receivable_usdc=D(1)), venue())
 
 
 def movement(amount: str, name: str = "a") -> Movement:
