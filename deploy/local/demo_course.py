@@ -174,7 +174,7 @@ async def _pause_when_enough(demo: Demo, progress: Progress) -> None:
 
 
 def _look_at_the_time(demo: Demo, progress: Progress, began: float) -> None:
-    limit_s = demo.options.time_limit_s + READY_WITHIN_S
+    limit_s = demo.options.time_limit_s
     if demo.options.windows and demo.clock.monotonic() - began > limit_s:
         waiting = f", waiting for {progress.waiting_for}" if progress.waiting_for else ""
         demo.problems.append(

@@ -38,7 +38,7 @@ class DemoOptions:
 
     @property
     def time_limit_s(self) -> int:
-        """Return how long the windows may take once everything runs: one to spare, and two minutes to settle."""
+        """Return how long it may take from the start of the services: two windows to spare, two minutes to settle."""
         return (self.windows + 2) * self.window_s + 120
 
 
