@@ -20,6 +20,7 @@ help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv and install what uv.lock pins; again: only what changed
+	@echo "→ ready: $(VENV)"
 
 $(PYTHON):
 	@echo "→ creating the virtual environment in $(VENV)"
