@@ -9,7 +9,8 @@ from psycopg.types.json import Jsonb
 from services.risk_monitor import actions, queries
 from services.risk_monitor.decide import verify_locally
 from services.risk_monitor.loops import Heart, Integrity, Progress, Verifier, Watch
-from shared.bus.listen import Wakeup
+from shared.bus.channels import MarketMoved, PositionChanged
+from shared.bus.listen import Wakeup, Woken
 from shared.domain.ids import AccountId
 from shared.domain.modes import Mode
 from shared.runtime.clock import SystemClock
@@ -306,3 +307,20 @@ async def test_a_beat_is_fit_only_while_positions_are_looked_at(desk, database, 
     beat = desk.one("SELECT * FROM heartbeats WHERE instance = 'one' AND service = 'risk_monitor'")
     assert not beat["healthy"]
     assert beat["details"] == {"problems": ["positions were not looked at"]}
+
+
+MOVED = Woken(frozenset({MarketMoved()}), everything=False)
+
+
+async def test_a_market_that_never_rests_holds_up_no_poll_and_is_looked_at_only_for_who_has_a_price_rule(
+    desk, database, watch
+):
+    await watch.look()
+    assert not watch._matters(MOVED), "nothing is held"
+    watch.progress.watched_at -= 0.25
+    assert watch._matters(MOVED), "the poll is by the clock, not by silence"
+    desk.hold()
+    await verified(database)
+    await watch.look()
+    assert watch._matters(MOVED)
+    assert watch._matters(Woken(frozenset({PositionChanged("p")}), everything=False))
