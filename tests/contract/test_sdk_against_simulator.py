@@ -137,13 +137,12 @@ async def test_a_deposit_wallet_trades_settles_and_redeems_to_the_last_cent():
             assert accepted.status == "matched"
             running.jump(5)
             await client.wait_for_order_fill_settlement(accepted)
-            (trade,) = (await client.list_account_trades(id=accepted.trade_ids[0]).first_page()).items
-            assert (trade.status, trade.taker_order_id, trade.trader_side) == (
-                "CONFIRMED",
-                accepted.order_id,
-                "TAKER",
-            )
-            assert trade.size == accepted.taking_amount
+            trades = (await client.list_account_trades().first_page()).items  # one for every level it met
+            assert {trade.id for trade in trades} == set(accepted.trade_ids)
+            assert {(trade.status, trade.taker_order_id, trade.trader_side) for trade in trades} == {
+                ("CONFIRMED", accepted.order_id, "TAKER")
+            }
+            assert sum(trade.size for trade in trades) == accepted.taking_amount
             balance = await client.get_balance_allowance(asset_type="CONDITIONAL", asset_id=running.up)
             assert balance.balance == int(accepted.taking_amount * 1_000_000)
             truth = await running.truth()
@@ -282,21 +281,24 @@ async def test_the_streams_tell_of_the_book_the_order_and_the_price():
                 order_type="FAK",
             )
             accepted = await client.post_order(signed)
-            while (event := await anext(market)).type != "last_trade_price":
-                pass
-            assert event.payload.size == accepted.taking_amount
+            told = 0
+            while told < accepted.taking_amount:
+                event = await anext(market)
+                told += event.payload.size if event.type == "last_trade_price" else 0
+            assert told == accepted.taking_amount
             order = await anext(user)
             assert (order.type, order.payload.status, order.payload.id) == (
                 "order",
                 "MATCHED",
                 accepted.order_id,
             )
-            statuses = []
+            statuses = {trade_id: [] for trade_id in accepted.trade_ids}
             for _ in range(3):
-                trade = await anext(user)
-                statuses.append(trade.payload.status)
+                for _ in accepted.trade_ids:
+                    trade = await anext(user)
+                    statuses[trade.payload.id].append(trade.payload.status)
                 running.jump(1)
-            assert statuses == ["MATCHED", "MINED", "CONFIRMED"]
+            assert all(said == ["MATCHED", "MINED", "CONFIRMED"] for said in statuses.values())
             running.jump(195)
             while (event := await anext(market)).type != "market_resolved":
                 pass
