@@ -10,7 +10,6 @@ from itertools import groupby
 from services.risk_monitor import actions, metrics, queries
 from services.risk_monitor.decide import (
     Blindness,
-    Holdings,
     Judgement,
     Verdict,
     Watched,
@@ -41,6 +40,8 @@ LOOKS_APART_S = 0.02
 """Moves of the market that come closer together are looked at together."""
 VERIFY_EVERY_S = 2.0
 VERIFY_WITHIN_S = 8.0
+LOOKS_MAX = 3
+"""How often a verification starts anew because the Book moved under it."""
 CHECK_EVERY_S = 2.0
 BEAT_EVERY_S = 2.0
 SILENT_AFTER_S = 5.0
@@ -187,17 +188,22 @@ class Verifier:
         reading = self.readings.get(account[0])
         if reading is None:
             return "ACCOUNT_CREDENTIALS names no such account"
-        markets = await self.database.retry_read(lambda tx: queries.held_markets(tx, account))
-        try:
-            async with asyncio.timeout(VERIFY_WITHIN_S):
-                trades, balances = await _ask(reading, markets)
-        except (VenueProblem, TimeoutError) as problem:
-            reason = str(problem) or "no answer in time"
-            log.warning("verification_failed", account_id=account[0], reason=reason)
-            metrics.VERIFICATIONS.labels("unreadable").inc()
-            return reason
-        holdings: Holdings = await self.database.retry_read(lambda tx: queries.holdings(tx, account))
-        verdict = verify_by_venue(holdings, traded=fold_trades(trades), balances=balances)
+        for _ in range(LOOKS_MAX):
+            markets = await self.database.retry_read(lambda tx: queries.held_markets(tx, account))
+            before = await self.database.retry_read(lambda tx: queries.holdings(tx, account))
+            try:
+                async with asyncio.timeout(VERIFY_WITHIN_S):
+                    trades, balances = await _ask(reading, markets)
+            except (VenueProblem, TimeoutError) as problem:
+                reason = str(problem) or "no answer in time"
+                log.warning("verification_failed", account_id=account[0], reason=reason)
+                metrics.VERIFICATIONS.labels("unreadable").inc()
+                return reason
+            holdings = await self.database.retry_read(lambda tx: queries.holdings(tx, account))
+            verdict = verify_by_venue(holdings, traded=fold_trades(trades), balances=balances)
+            # A trade recorded while the venue was asked is no difference: look again.
+            if verdict.verified or holdings.tokens == before.tokens:
+                break
         await self._keep(account, verdict, skipped=False)
         return None
 

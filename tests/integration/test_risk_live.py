@@ -92,6 +92,40 @@ async def test_what_is_held_is_verified_by_trades_and_balances_and_a_stranger_sh
     await live(act)
 
 
+class Late:
+    """A venue that shows no trade yet, while the Book is told of one."""
+
+    def __init__(self, account, learn):
+        self._account, self._learn = account, [learn]
+
+    async def trades(self, condition_id, fee):
+        if self._learn:
+            self._learn.pop()()
+            return ()
+        return await self._account.trades(condition_id, fee)
+
+    async def balances(self, tokens, *, refresh):
+        return await self._account.balances(tokens, refresh=refresh)
+
+
+async def test_a_trade_recorded_while_the_venue_is_asked_is_no_difference(live):
+    async def act(_running, me, desk, database):
+        claim, _, accepted = await bought(me, desk)
+        (trade_id,) = accepted.trade_ids
+
+        def learn():
+            fee = {"fee_usdc": "0", "state": "MATCHED"}
+            desk.trade(claim.order_id, trade_id, shares=str(accepted.shares), usdc=str(accepted.usdc), **fee)
+
+        clock = SystemClock()
+        progress = Progress(clock, watched_at=clock.monotonic())
+        await Verifier(database, Wakeup(WAKEUP), {ACCOUNT: Late(me.account, learn)}, progress).verify_all()
+        kept = desk.all("SELECT verified FROM position_verifications")
+        assert [row["verified"] for row in kept] == [True]
+
+    await live(act)
+
+
 async def test_shares_the_book_knows_nothing_of_blind_the_monitor_once_it_is_no_race(live):
     async def act(_running, me, desk, database):
         claim, _, _ = await bought(me, desk)

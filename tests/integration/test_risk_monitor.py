@@ -79,6 +79,15 @@ async def test_a_bid_past_the_stop_asks_for_the_exit_with_both_prices(desk, data
     assert asked["book_received_at"]
 
 
+async def test_a_threshold_that_no_price_grid_holds_still_asks_for_the_exit(desk, database, watch):
+    claim = desk.hold(shares="3.846153", usdc="1.999999")
+    await verified(database)
+    bid(desk, "0.10")
+    await watch.look()
+    position = desk.position(claim)
+    assert (position["state"], position["exit_trigger_price"]) == ("STOP_TRIGGERED", Decimal("0.442000"))
+
+
 async def test_a_bid_past_the_profit_asks_for_the_exit(desk, database, watch):
     claim = desk.hold()
     await verified(database)
