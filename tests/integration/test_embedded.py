@@ -1,6 +1,9 @@
 """The server from a wheel: made, found again, stopped, and started on what it kept (D14)."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -10,15 +13,15 @@ from deploy.local.embedded import EmbeddedFailed, find, start, use_or_start
 
 
 @pytest.fixture
-def data_dir(tmp_path):
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(
-            folder.stat().st_mode | 0o055
-        )  # pytest's folders are closed to the user the server runs as
-    yield tmp_path / "postgres"
-    server = find(tmp_path / "postgres")
+def data_dir():
+    """A folder the server's user can reach, which pytest's own are not when root runs the tests."""
+    place = Path(tempfile.mkdtemp(prefix="onebook-embedded-"))
+    place.chmod(0o755)
+    yield place / "postgres"
+    server = find(place / "postgres")
     if server is not None:
         server.stop()
+    shutil.rmtree(place)
 
 
 def test_what_was_written_survives_a_stop(data_dir):
