@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -72,12 +73,12 @@ class Demo:
     is_pausing: bool = False
     ready_at: datetime | None = None
     settled: int = 0
-    _noted: tuple[int, ...] = ()
+    _noted: Mapping[str, int] = field(default_factory=dict)
 
     def note_processes(self) -> None:
         """Keep on disk which processes are ours, should this one be killed."""
         watched = [*self.services.watched.values(), *self.simulator.watched.values()]
-        pids = tuple(sorted(each.pid for each in watched if each.pid is not None))
+        pids = {each.name: each.pid for each in watched if each.pid is not None}
         if pids != self._noted:
             self._noted = pids
             demo_world.note_processes(self.options.folder, pids)

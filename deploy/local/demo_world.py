@@ -267,7 +267,7 @@ def end_leftovers(folder: Path) -> int:
     note = folder / "processes.json"
     ended = 0
     with suppress(FileNotFoundError, json.JSONDecodeError):
-        for pid in json.loads(note.read_text()):
+        for pid in json.loads(note.read_text()).values():
             shown = subprocess.run(  # noqa: S603 a number of our own note
                 ["ps", "-o", "command=", "-p", str(int(pid))],  # noqa: S607 wherever this system keeps it
                 capture_output=True,
@@ -282,8 +282,8 @@ def end_leftovers(folder: Path) -> int:
     return ended
 
 
-def note_processes(folder: Path, pids: Sequence[int]) -> None:
-    """Note which processes are ours, for ``end_leftovers``."""
+def note_processes(folder: Path, pids: Mapping[str, int]) -> None:
+    """Note which processes are ours, by name: for ``end_leftovers``, and for who wants to kill one and watch."""
     draft = folder / "processes.json.new"
-    draft.write_text(json.dumps(sorted(pids)))
+    draft.write_text(json.dumps(dict(pids), indent=1) + "\n")
     draft.replace(folder / "processes.json")

@@ -22,6 +22,9 @@ Reference = Annotated[
     typer.Option("--reference", metavar="TEXT", help="names the movement: the same one is booked only once"),
 ]
 
+_SIGNED = {"ignore_unknown_options": True}
+"""Lets -5 be an amount instead of an option nobody knows."""
+
 account_app = typer.Typer(no_args_is_help=True, help="Open accounts, book what came and went, list them.")
 session_app = typer.Typer(no_args_is_help=True, help="Open and close trading sessions.")
 
@@ -43,7 +46,7 @@ def open_account(
     say(f"account {account} is open" if new else f"account {account} was open already")
 
 
-@account_app.command("fund")
+@account_app.command("fund", context_settings=_SIGNED)
 def fund(
     account: Account, amount: Amount, *, mode: ModeOption, reference: Reference, by: By, reason: Reason
 ) -> None:
@@ -65,7 +68,7 @@ def fund(
     say(f"booked {amount:f} USDC to {account} in {mode} as {reference}")
 
 
-@account_app.command("correct")
+@account_app.command("correct", context_settings=_SIGNED)
 def correct(
     account: Account,
     amount: Amount,
