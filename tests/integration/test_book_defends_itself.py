@@ -21,7 +21,7 @@ MONEY_TABLES = (
 )  # fmt: skip
 EXECUTE = {
     "take_epoch": {"execution"}, "claim_entry": {"execution"}, "claim_exit": {"execution"},
-    "claim_cancel": {"execution", "risk_monitor"}, "claim_redeem": {"execution"}, "refuse_signal": {"execution"},
+    "claim_cancel": {"execution"}, "claim_redeem": {"execution"}, "refuse_signal": {"execution"},
     "record_outcome": {"execution"}, "record_redemption": {"execution", "reconciler"},
     "apply_trade": {"execution", "reconciler"}, "reverse_trade": {"execution", "reconciler"},
     "apply_order_evidence": {"execution", "reconciler"}, "resolve_unknown": {"execution", "reconciler"},

@@ -196,3 +196,20 @@ def test_a_threshold_with_endless_decimals_still_triggers(desk: Desk) -> None:
     third = Decimal(1) / 3
     assert desk.do("risk_monitor", "SELECT request_exit(%s, 'STOP_LOSS', %s, 0.33)", claim.position_id, third)
     assert desk.position(claim)["exit_trigger_price"] == Decimal("0.333333")
+
+
+def test_a_fee_rounded_the_other_way_is_a_fee_both_ways(desk: Desk) -> None:
+    desk.hold()
+    fees = desk.buckets()["FEES"]
+    for amount, reference in ((Decimal("-0.00001"), "more"), (Decimal("0.00001"), "less")):
+        assert desk.do(
+            "reconciler",
+            "SELECT book_external(%s, %s, 'FEE_ROUNDING', %s, %s)",
+            desk.account,
+            desk.mode,
+            amount,
+            reference,
+        )
+    assert desk.buckets()["FEES"] == fees
+    assert desk.buckets()["EXTERNAL"] == -100
+    desk.assert_books_agree()

@@ -136,15 +136,18 @@ $$;
 -- Promise: money that came or went outside trading is booked once per reference. A positive amount came to us (E18).
 CREATE FUNCTION book_external(p_account text, p_mode text, p_kind text, p_amount numeric, p_reference text, p_evidence jsonb DEFAULT '{}')
 RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE v_other text;
 BEGIN
   PERFORM _lock_account(p_account);
   INSERT INTO external_movements (account_id, mode, reference, kind, amount, evidence)
   VALUES (p_account, p_mode, p_reference, p_kind, p_amount, p_evidence) ON CONFLICT DO NOTHING;
   IF NOT FOUND OR p_amount = 0 THEN RETURN false; END IF;
+  -- A fee that was rounded the other way is a fee; everything else came from, or went to, the outside.
+  v_other := CASE WHEN p_kind = 'FEE_ROUNDING' THEN 'FEES' ELSE 'EXTERNAL' END;
   IF p_amount > 0 THEN
-    PERFORM _post(p_account, p_mode, 'EXTERNAL', 'CASH', p_amount, p_kind, false, NULL, NULL, p_reference);
+    PERFORM _post(p_account, p_mode, v_other, 'CASH', p_amount, p_kind, false, NULL, NULL, p_reference);
   ELSE
-    PERFORM _post(p_account, p_mode, 'CASH', CASE WHEN p_kind = 'FEE_ROUNDING' THEN 'FEES' ELSE 'EXTERNAL' END, -p_amount, p_kind, false, NULL, NULL, p_reference);
+    PERFORM _post(p_account, p_mode, 'CASH', v_other, -p_amount, p_kind, false, NULL, NULL, p_reference);
   END IF;
   PERFORM _audit(p_account, p_mode, 'external_booked', jsonb_build_object('kind', p_kind, 'amount_usdc', p_amount::text, 'reference', p_reference));
   RETURN true;

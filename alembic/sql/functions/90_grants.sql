@@ -14,7 +14,7 @@ DECLARE
 BEGIN
   FOR g IN SELECT * FROM (VALUES
     ('take_epoch', 'execution'), ('executor_lock_key', 'execution'),
-    ('claim_entry', 'execution'), ('claim_exit', 'execution'), ('claim_cancel', 'execution,risk_monitor'), ('claim_redeem', 'execution'),
+    ('claim_entry', 'execution'), ('claim_exit', 'execution'), ('claim_cancel', 'execution'), ('claim_redeem', 'execution'),
     ('refuse_signal', 'execution'), ('record_outcome', 'execution'), ('record_redemption', 'execution,reconciler'),
     ('apply_trade', 'execution,reconciler'), ('reverse_trade', 'execution,reconciler'), ('apply_order_evidence', 'execution,reconciler'),
     ('resolve_unknown', 'execution,reconciler'),

@@ -56,6 +56,7 @@ CREATE TABLE reconciliation_runs (
   mismatches integer NOT NULL DEFAULT 0,
   error text
 );
+CREATE INDEX reconciliation_runs_newest ON reconciliation_runs (account_id, mode, finished_at DESC);
 CREATE TABLE discrepancies (
   discrepancy_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   account_id text NOT NULL REFERENCES accounts,
