@@ -68,6 +68,7 @@ async def run(options: DemoOptions, console: Console) -> int:
         found = await _with_venue(options, screen, clock, interrupts, server.url)
     finally:
         await asyncio.to_thread(server.stop)
+    demo_world.forget_processes(options.folder)
     print_report(found, console)
     if options.summary is not None:
         write(found, options.summary)

@@ -24,7 +24,7 @@ from services.dashboard.api.schemas import (
 )
 
 SILENT_AFTER_S = Decimal(10)
-_WINDOWS_SHOWN, _ROWS_SHOWN, _EVENTS_SHOWN = 5, 8, 14
+_WINDOWS_SHOWN, _ROWS_SHOWN, _EVENTS_SHOWN = 5, 8, 30
 _DETAILS_SHOWN = (
     "key",
     "new",
@@ -115,21 +115,24 @@ def _trader(overview: Overview) -> tuple[str, str]:
 
 
 def _grid(*columns: str) -> Table:
-    """Return a table without lines. A name after > is aligned right; a number after it is the width that must stay."""
+    """Return a table without lines. >name is aligned right, name:8 is eight wide, name* takes what is left."""
     table = Table(box=None, pad_edge=False, expand=True, header_style="bright_black")
     for column in columns:
         name, _, width = column.removeprefix(">").partition(":")
         table.add_column(
-            name,
+            name.removesuffix("*"),
             justify="right" if column.startswith(">") else "left",
             no_wrap=True,
-            min_width=int(width) if width else None,
+            width=int(width) if width else None,
+            ratio=1 if name.endswith("*") else None,
         )
     return table
 
 
 def _windows(overview: Overview) -> Table:
-    table = _grid("window:12", "state:8", "", ">UP bid/ask:11", ">DOWN bid/ask:11", ">to beat:8", ">oracle:8")
+    table = _grid(
+        "window:12", "state*", ":10", ">UP bid/ask:11", ">DOWN bid/ask:12", ">to beat:9", ">oracle:9"
+    )
     oracle = {feed.symbol: feed for feed in overview.feeds if feed.feed == "chainlink"}
     for each in _newest_windows(overview.windows):
         length = (each.closes_at - each.opens_at).total_seconds()
@@ -178,7 +181,7 @@ def _top(top: BookTop, *, shown: bool) -> Text:
 
 
 def _accounts(overview: Overview) -> Table:
-    table = _grid("account:6", "gate:4", ">cash:8", ">at work:6", ">fees:6", ">net:7", ">won:3")
+    table = _grid("account*", "gate:8", ">cash:8", ">at work:7", ">fees:6", ">net:8", ">won:4")
     for each in overview.accounts:
         table.add_row(
             Text(each.account, style="bold"),
@@ -201,7 +204,7 @@ def _gate(each: AccountScreen) -> Text:
 
 
 def _positions(positions: Iterable[PositionScreen]) -> Table:
-    table = _grid("account:6", "window:8", "side:4", "state", ">shares:7", ">paid:6", ">bid:4", ">net:7")
+    table = _grid("account:7", "window:8", "side:4", "state*", ">shares:8", ">paid:7", ">bid:5", ">net:8")
     for each in list(positions)[:_ROWS_SHOWN]:
         over = each.state in {"CLOSED", "VOID"}
         state = f"{each.state} {each.exit_reason}" if each.exit_reason else each.state
@@ -219,7 +222,7 @@ def _positions(positions: Iterable[PositionScreen]) -> Table:
 
 
 def _orders(orders: Iterable[OrderScreen]) -> Table:
-    table = _grid("time:8", "account:6", "order:10", "state", ">limit:5", ">shares:7", ">fee:6", ">ms:5")
+    table = _grid("time:8", "account:7", "order:10", "state*", ">limit:6", ">shares:8", ">fee:6", ">ms:6")
     for each in list(orders)[:_ROWS_SHOWN]:
         state = f"{each.state} {each.reason}" if each.reason else each.state
         table.add_row(
@@ -236,7 +239,7 @@ def _orders(orders: Iterable[OrderScreen]) -> Table:
 
 
 def _events(events: Iterable[EventScreen]) -> Table:
-    table = _grid("time:12", "account:6", "event:20", "")
+    table = _grid("time:12", "account:7", "event:24", "*")
     for each in list(events)[:_EVENTS_SHOWN]:
         table.add_row(
             Text(f"{each.at:%H:%M:%S.%f}"[:-3], style="dim"),
@@ -248,7 +251,7 @@ def _events(events: Iterable[EventScreen]) -> Table:
 
 
 def _health(overview: Overview, watched: Iterable[Watched]) -> Group:
-    services = _grid("service", "fit", ">beat", ">restarts")
+    services = _grid("service*", "fit:6", ">beat:7", ">restarts:8")
     beats = {each.service: each for each in overview.services}
     for each in watched:
         beat = beats.get(each.name)
@@ -266,7 +269,7 @@ def _health(overview: Overview, watched: Iterable[Watched]) -> Group:
                 else Text("no", style="yellow")
             )
             services.add_row(each.name, fit, f"{beat.age_s:.1f} s", str(each.restarts or ""))
-    feeds = _grid("feed", "", ">price", ">age")
+    feeds = _grid("feed*", ":5", ">price:10", ">age:7")
     for feed in overview.feeds:
         if feed.age_s is None:
             continue  # it has not spoken yet, or has no price of its own

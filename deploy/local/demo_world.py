@@ -264,22 +264,34 @@ def end_leftovers(folder: Path) -> int:
 
     Only those it noted, and only while their command line is still one of ours: a pid may be someone else's by now.
     """
-    note = folder / "processes.json"
+    noted = _read_note(folder)
     ended = 0
-    with suppress(FileNotFoundError, json.JSONDecodeError):
-        for pid in json.loads(note.read_text()).values():
-            shown = subprocess.run(  # noqa: S603 a number of our own note
-                ["ps", "-o", "command=", "-p", str(int(pid))],  # noqa: S607 wherever this system keeps it
-                capture_output=True,
-                text=True,
-                check=False,
-            ).stdout
-            if " -m services." in shown:
-                with suppress(ProcessLookupError):
-                    os.kill(int(pid), signal.SIGKILL)
-                    ended += 1
-        note.unlink()
+    for pid in noted.values():
+        shown = subprocess.run(  # noqa: S603 a number of our own note
+            ["ps", "-o", "command=", "-p", str(pid)],  # noqa: S607 wherever this system keeps it
+            capture_output=True,
+            text=True,
+            check=False,
+        ).stdout
+        if " -m services." in shown:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+                ended += 1
+    forget_processes(folder)
     return ended
+
+
+def _read_note(folder: Path) -> dict[str, int]:
+    try:
+        noted = json.loads((folder / "processes.json").read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return {str(name): int(pid) for name, pid in noted.items()} if isinstance(noted, dict) else {}
+
+
+def forget_processes(folder: Path) -> None:
+    """Remove the note: everything in it has ended."""
+    (folder / "processes.json").unlink(missing_ok=True)
 
 
 def note_processes(folder: Path, pids: Mapping[str, int]) -> None:
