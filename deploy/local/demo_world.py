@@ -226,8 +226,8 @@ def service_programs(
         "feed_collector": {**venue, **wallets.feed},
         "signal_engine": {**mode, **runs},
         "execution": {**mode, **venue, "SIGNING_KEYS": wallets.signing_keys},
-        "risk_monitor": {**mode, **venue, **reading},
-        "reconciler": {**mode, **venue, **reading},
+        "risk_monitor": {**venue, **reading},
+        "reconciler": {**venue, **reading},
         "dashboard": {
             "DASHBOARD_PORT": str(port_or_any(options.dashboard_port)),
             "DASHBOARD_PORT_FILE": str(options.folder / "dashboard.port"),

@@ -155,7 +155,7 @@ def test_the_screen_shows_the_window_its_prices_and_what_is_held():
         "76978.00",
         "76969.50",
         "MONITORING",
-        "UNKNOWN TIMEOUT",
+        "UNKNOWN",
     ):
         assert words in shown
     assert "windows: 1 of 3 traded, 0 settled" in shown
