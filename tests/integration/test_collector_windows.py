@@ -1,5 +1,6 @@
 """Windows, books, feeds and closes as the collector writes them, as its own role (C5, C6, C9, C11)."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -70,7 +71,10 @@ def heard(database_url: str) -> Iterator[psycopg.Connection]:
 
 
 def payloads(connection: psycopg.Connection) -> list[str]:
-    return [note.payload for note in connection.notifies(timeout=0)]
+    """What was notified so far: notifications come in the order of their commits, so our own comes last."""
+    connection.execute("SELECT pg_notify('window_changed', 'end')")
+    found = itertools.takewhile(lambda note: note.payload != "end", connection.notifies(timeout=10))
+    return [note.payload for note in found]
 
 
 def states(desk: Desk) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """The engine on a real Book, as its own role: one fresh read, one signal, once (S1, S2, S4, R12, T5)."""
 
 import asyncio
+import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from services.signal_engine import actions
-from services.signal_engine.decide import Instance
+from services.signal_engine.decide import Instance, build_view, make_signal
 from services.signal_engine.loops import Engine
 from shared.bus.channels import MarketMoved
 from shared.bus.listen import Listener
@@ -19,7 +21,7 @@ from shared.db.engine import Database
 from shared.db.queries.rows import read_risk
 from shared.domain.ids import AccountId, StrategyId
 from shared.domain.modes import Mode
-from shared.domain.signals import RiskParameters
+from shared.domain.signals import RiskParameters, Signal
 from shared.domain.windows import Side
 from shared.runtime.clock import SystemClock
 from shared.strategies.base import StrategyDeclaration, WindowView, Wish
@@ -139,6 +141,13 @@ def heard(database_url: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+def told(connection: psycopg.Connection) -> list[str]:
+    """The signals announced so far: notifications come in the order of their commits, so our own comes last."""
+    connection.execute("SELECT pg_notify('signal_created', 'end')")
+    found = itertools.takewhile(lambda note: note.payload != "end", connection.notifies(timeout=10))
+    return [note.payload for note in found]
+
+
 async def test_a_wish_becomes_one_signal_with_all_its_evidence_and_wakes_the_executor(stand: Stand, heard):
     engine = await stand.engine()
     assert await engine.look_and_ask() == 1
@@ -159,7 +168,7 @@ async def test_a_wish_becomes_one_signal_with_all_its_evidence_and_wakes_the_exe
     assert signal["evidence"]["decision"] == {"ask": "0.42"}
     assert signal["evidence"]["view"]["down_book"]["asks"] == [["0.60", "10"]]
     assert read_risk(signal["risk"]) == Eager.declaration.risk
-    assert [note.payload for note in heard.notifies(timeout=0)] == [signal["signal_id"]]
+    assert told(heard) == [signal["signal_id"]]
 
 
 async def test_two_engines_at_once_make_one_signal(stand: Stand):
@@ -171,15 +180,36 @@ async def test_two_engines_at_once_make_one_signal(stand: Stand):
     assert len(stand.signals()) == 1
 
 
-async def test_an_undecided_signal_bars_the_next_even_under_another_number(stand: Stand):
-    engine = await stand.engine()
-    await engine.look_and_ask()
+async def signal_of(stand: Stand, engine: Engine, *, ordinal: int) -> Signal:
+    """What an engine would write that knows nothing of the signals made since it looked."""
     sight = await actions.look(stand.database, engine.instances, Mode.LIVE)
-    assert sight.asked == []
-    (made,) = stand.signals()
-    stand.desk.owner.execute("UPDATE signals SET ordinal = 7")
-    assert await engine.look_and_ask() == 0
-    assert [signal["signal_id"] for signal in stand.signals()] == [made["signal_id"]]
+    assert sight.situation is not None
+    assert sight.market is not None
+    question = replace(sight.asked[0], ordinal=ordinal)
+    view = build_view(sight.situation, sight.market, question.window)
+    wish = stand.eager.evaluate(view)
+    assert wish is not None
+    made = make_signal(question, wish, view, sight.situation.now)
+    assert made is not None
+    return made
+
+
+async def test_an_undecided_signal_bars_the_next_whatever_its_number(stand: Stand):
+    engine = await stand.engine()
+    late = await signal_of(stand, engine, ordinal=1)
+    await engine.look_and_ask()
+    assert not await actions.make(stand.database, late, ordinal=1)
+    assert len(stand.signals()) == 1
+
+
+async def test_an_engine_that_looked_earlier_does_not_repeat_a_signal_decided_since(stand: Stand, heard):
+    engine = await stand.engine()
+    late = await signal_of(stand, engine, ordinal=0)
+    await engine.look_and_ask()
+    stand.decide("REFUSED", "PRICE_MOVED")
+    assert not await actions.make(stand.database, late, ordinal=0)
+    assert [signal["state"] for signal in stand.signals()] == ["REFUSED"]
+    assert len(told(heard)) == 1
 
 
 async def test_a_passing_refusal_is_tried_again_once_after_two_seconds(stand: Stand):

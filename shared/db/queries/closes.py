@@ -85,7 +85,7 @@ async def find_consensus(tx: Tx, window_id: WindowId) -> tuple[str, Decimal] | N
 async def write_result(
     tx: Tx, window_id: WindowId, *, instrument: Instrument, closes_at: datetime, result: CloseResult
 ) -> None:
-    """Fill the result's columns once; the row is made if nobody watched the close."""
+    """Fill the result's columns; the row is made if nobody watched the close."""
     statement = text(
         """INSERT INTO window_close_events AS kept (window_id, symbol, window_close_time, resolution_payout_up,
           resolved_direction, resolution_source, oracle_resolution_time, surprise_resolution)
@@ -93,8 +93,7 @@ async def write_result(
         ON CONFLICT (window_id) DO UPDATE SET resolution_payout_up = excluded.resolution_payout_up,
           resolved_direction = excluded.resolved_direction, resolution_source = excluded.resolution_source,
           oracle_resolution_time = coalesce(excluded.oracle_resolution_time, kept.oracle_resolution_time),
-          surprise_resolution = excluded.surprise_resolution
-        WHERE kept.resolution_payout_up IS NULL"""
+          surprise_resolution = excluded.surprise_resolution"""
     )
     parameters = {
         "id": window_id,

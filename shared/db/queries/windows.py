@@ -139,11 +139,13 @@ async def stop_accepting_if(tx: Tx, window_id: WindowId) -> bool:
 
 
 async def set_state_if(tx: Tx, window_id: WindowId, *, expected: WindowState, new: WindowState) -> bool:
-    """Move one window if it is still in ``expected``; False when someone moved it first, or its ids are missing."""
+    """Move one window if it is still in ``expected``; False when someone moved it first.
+
+    The schema refuses one whose ids are missing.
+    """
     statement = text(
         """UPDATE windows SET state = :new, changed_at = clock_timestamp()
-        WHERE window_id = :id AND state = :expected
-          AND condition_id IS NOT NULL AND up_token IS NOT NULL AND down_token IS NOT NULL RETURNING window_id"""
+        WHERE window_id = :id AND state = :expected RETURNING window_id"""
     )
     result = await tx.execute(statement, {"id": window_id, "expected": expected, "new": new})
     return result.one_or_none() is not None
