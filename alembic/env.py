@@ -5,11 +5,8 @@ again. What was applied is remembered with a checksum of the file and of the SQL
 an applied one has changed since, nothing runs (B7).
 """
 
-import hashlib
 import os
 from collections.abc import Mapping
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from alembic import context
@@ -17,22 +14,13 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
+from shared.db.schema import checksum
 from shared.runtime.database_url import MalformedDatabaseUrl, parse_database_url
 
 ADVISORY_KEY = 0x6F6E65_626F6F6B  # "onebook"
 QUEUE_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_MS = 2_000
 STATEMENT_TIMEOUT_MS = 120_000
-SQL_FOLDER = Path(__file__).parent / "sql"
-
-
-def checksum(module: ModuleType) -> str:
-    """Return the SHA-256 of a migration's file and, in the order it names them, of its SQL files."""
-    assert module.__file__ is not None
-    digest = hashlib.sha256(Path(module.__file__).read_bytes())
-    for name in getattr(module, "SQL_FILES", ()):
-        digest.update(name.encode() + b"\0" + (SQL_FOLDER / name).read_bytes())
-    return digest.hexdigest()
 
 
 def refuse_changed(connection: Connection, scripts: ScriptDirectory) -> None:
@@ -95,6 +83,10 @@ def run() -> None:
         context.configure(connection=connection, transaction_per_migration=True, on_version_apply=record)
         with context.begin_transaction():
             context.run_migrations()
+        # Every service asks at its start whether it fits this schema (B7).
+        if connection.scalar(text("SELECT to_regclass('alembic_version')")) is not None:
+            connection.execute(text("GRANT SELECT ON alembic_version, schema_migrations TO PUBLIC"))
+            connection.commit()
 
 
 run()

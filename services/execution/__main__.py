@@ -12,6 +12,7 @@ from services.execution.loops.lead import Leadership, beat, lead
 from shared.bus.listen import Listener
 from shared.db.engine import Database
 from shared.db.lock import EXECUTOR_LOCK_KEY, LockCandidate
+from shared.db.schema import require_schema
 from shared.domain.breaker import BreakerState
 from shared.observability.health import CheckResult
 from shared.runtime.service import Loop, Process, StartRefused, Wiring, run_service
@@ -27,6 +28,7 @@ async def setup(process: Process[ExecutionSettings]) -> Wiring:
     settings, clock = process.settings, process.clock
     database = await Database.connect(settings.database_url, application_name=process.name)
     process.on_exit(database.close)
+    await database.retry_read(require_schema)
     closing = AsyncExitStack()
     process.on_exit(closing.aclose)
     reading = await closing.enter_async_context(PublicReading(settings.venue_urls, clock))

@@ -17,6 +17,7 @@ from services.feed_collector.tape import Tape
 from services.feed_collector.watch import Watch
 from services.feed_collector.writer import Writer, wait_for_capture
 from shared.db.engine import Database
+from shared.db.schema import require_schema
 from shared.domain.ids import Instrument
 from shared.domain.ticks import PriceTick, Source
 from shared.runtime.service import Loop, Process, Wiring, run_service
@@ -35,6 +36,7 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
     settings, clock = process.settings, process.clock
     database = await Database.connect(settings.database_url, application_name=process.name, clock=clock)
     process.on_exit(database.close)
+    await database.retry_read(require_schema)
     session = await wait_for_capture(database, settings.instruments)
     process.on_exit(session.close)
     reading = await process.closing.enter_async_context(PublicReading(settings.venue_urls, clock))
@@ -81,6 +83,7 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
         ],
         checks={
             "database": database.check,
+            "breaker": keeper.check_breaker,
             "primary_feed": keeper.check_primary,
             "capture": keeper.check_capture,
         },

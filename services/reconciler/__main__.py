@@ -11,6 +11,7 @@ from services.reconciler.queries import Standing
 from services.reconciler.settling.loops import Settlement
 from shared.bus.listen import Listener
 from shared.db.engine import Database
+from shared.db.schema import require_schema
 from shared.domain.ids import AccountId
 from shared.observability.health import Check, CheckResult
 from shared.runtime.service import Loop, Process, Wiring, run_service
@@ -25,6 +26,7 @@ async def setup(process: Process[ReconcilerSettings]) -> Wiring:
     settings, clock = process.settings, process.clock
     database = await Database.connect(settings.database_url, application_name=process.name, clock=clock)
     process.on_exit(database.close)
+    await database.retry_read(require_schema)
     desk = await _open_desk(process)
     listener = Listener(settings.database_url, application_name=process.name, clock=clock)
     progress = Progress()

@@ -10,6 +10,7 @@ from services.risk_monitor.loops import Heart, Integrity, Progress, Verifier, Wa
 from services.risk_monitor.queries import Standing
 from shared.bus.listen import Listener
 from shared.db.engine import Database
+from shared.db.schema import require_schema
 from shared.domain.ids import AccountId
 from shared.observability.health import Check, CheckResult
 from shared.runtime.service import Loop, Process, Wiring, run_service
@@ -24,6 +25,7 @@ async def setup(process: Process[RiskMonitorSettings]) -> Wiring:
     settings, clock, instance = process.settings, process.clock, process.settings.instance
     database = await Database.connect(settings.database_url, application_name=process.name, clock=clock)
     process.on_exit(database.close)
+    await database.retry_read(require_schema)
     readings: dict[AccountId, AccountReading] = {}
     cancelling: dict[AccountId, Cancelling] = {}
     for account, access in settings.account_access.items():

@@ -8,6 +8,7 @@ from services.signal_engine.metrics import REFUSED_STRATEGIES
 from shared.bus.channels import MarketMoved, WindowChanged
 from shared.bus.listen import Listener
 from shared.db.engine import Database
+from shared.db.schema import require_schema
 from shared.domain.ids import StrategyId
 from shared.observability.logs import get_logger
 from shared.runtime.service import Loop, Process, StartRefused, Wiring, run_service
@@ -22,6 +23,7 @@ async def setup(process: Process[EngineSettings]) -> Wiring:
     loaded = _load(settings)
     database = await Database.connect(settings.database_url, application_name=process.name, clock=clock)
     process.on_exit(database.close)
+    await database.retry_read(require_schema)
     instances = await _register(database, settings, loaded)
     listener = Listener(settings.database_url, application_name=process.name, clock=clock)
     engine = Engine(
@@ -40,7 +42,12 @@ async def setup(process: Process[EngineSettings]) -> Wiring:
             Loop("evaluate", engine.evaluate),
             Loop("beat", engine.beat),
         ],
-        checks={"database": database.check, "listener": listener.check, "primary_feed": engine.check_primary},
+        checks={
+            "database": database.check,
+            "listener": listener.check,
+            "breaker": engine.check_breaker,
+            "primary_feed": engine.check_primary,
+        },
         extra=engine.describe,
     )
 

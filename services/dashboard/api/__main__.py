@@ -7,6 +7,7 @@ from services.dashboard.api.app import create_app
 from services.dashboard.api.config import DashboardSettings
 from services.dashboard.api.overviews import Overviews
 from shared.db.engine import Database
+from shared.db.schema import require_schema
 from shared.runtime.service import Loop, Process, Wiring, run_service
 
 DRAIN_S = 3.0
@@ -19,6 +20,7 @@ async def setup(process: Process[DashboardSettings]) -> Wiring:
         settings.database_url, application_name=process.name, clock=process.clock
     )
     process.on_exit(database.close)
+    await database.retry_read(require_schema)
     overviews = Overviews(database, process.clock)
     app = create_app(overviews.newest)
     return Wiring(
