@@ -5,11 +5,11 @@ Source: the venue's own client (rounding table and order building of SDK 0.14, 2
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_HALF_EVEN, Decimal
+from decimal import Decimal
 from types import MappingProxyType
 
 from shared.domain.fees import largest_fee
-from shared.domain.money import ONE, ZERO, down, from_micro, is_on_grid, up
+from shared.domain.money import ONE, ZERO, down, from_micro, is_on_grid, to_micro, up
 from shared.domain.orders import OrderSide
 from shared.domain.windows import FeeSchedule
 
@@ -65,7 +65,7 @@ def market_amounts(side: OrderSide, amount: Decimal, price: Decimal, tick: Decim
     decimals = _checked_decimals(price, tick)
     given = down(amount, SIZE_STEP)
     asked = given / price if side is OrderSide.BUY else given * price
-    return _units(given), _units(_rounded(asked, decimals))
+    return to_micro(given), to_micro(_cut(asked, decimals))
 
 
 def limit_amounts(side: OrderSide, shares: Decimal, price: Decimal, tick: Decimal) -> tuple[int, int]:
@@ -76,8 +76,8 @@ def limit_amounts(side: OrderSide, shares: Decimal, price: Decimal, tick: Decima
     """
     decimals = _checked_decimals(price, tick)
     size = down(shares, SIZE_STEP)
-    usdc = _rounded(size * price, decimals)
-    return (_units(usdc), _units(size)) if side is OrderSide.BUY else (_units(size), _units(usdc))
+    usdc = _cut(size * price, decimals)
+    return (to_micro(usdc), to_micro(size)) if side is OrderSide.BUY else (to_micro(size), to_micro(usdc))
 
 
 def bounded_entry_price(signal_price: Decimal, max_slippage: Decimal, tick: Decimal) -> Decimal | None:
@@ -161,17 +161,10 @@ def _checked_decimals(price: Decimal, tick: Decimal) -> int:
     return decimals
 
 
-def _rounded(value: Decimal, decimals: int) -> Decimal:
-    """Return an amount with ``decimals`` places as the venue's client cuts it: up four places further, then down.
+def _cut(value: Decimal, decimals: int) -> Decimal:
+    """Return an amount cut to ``decimals`` places.
 
-    The upward step forgives what division leaves in the last places, so 0.3 written 0.29999999999 stays 0.3.
+    The venue's client first rounds up four places further, against what binary floats leave there. Exact quotients of
+    these grids never lie so close below a step, so a plain cut gives the same integers.
     """
-    step = Decimal(1).scaleb(-decimals)
-    if value % step == 0:
-        return value
-    return value.quantize(step.scaleb(-4), rounding=ROUND_CEILING).quantize(step, rounding=ROUND_DOWN)
-
-
-def _units(value: Decimal) -> int:
-    """Return base units, half-even as the venue's client does; only a six-decimal amount can need it."""
-    return int((value * 1_000_000).to_integral_value(rounding=ROUND_HALF_EVEN))
+    return down(value, Decimal(1).scaleb(-decimals))

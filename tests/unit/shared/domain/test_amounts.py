@@ -158,6 +158,15 @@ def test_the_cap_bounds_cost_and_fee_together():
     assert order.reservation_usdc <= 5 < (order.amount_usdc + Decimal("0.01")) * Decimal("1.07")
 
 
+def test_the_cap_holds_where_the_fee_rounds_up_beyond_it():
+    order = propose(
+        wanted_usdc=Decimal(100), cap_usdc=Decimal("1.083225"), fee=FeeSchedule(Decimal("0.0725"), 1)
+    )
+    assert order.amount_usdc == Decimal("1.00"), (
+        "1.01 and its fee of 0.073225 would fit, its fee in five decimals does not"
+    )
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from shared.domain.breaker import KillSwitch
-from shared.domain.exits import ExitDecision, ExitFacts, decide_exit
+from shared.domain.exits import ExitDecision, ExitFacts, decide_exit, trailing_price
 from shared.domain.positions import ExitReason, PositionState
 
 CLOSE = datetime(2026, 10, 5, 23, 15, tzinfo=UTC)
@@ -71,6 +71,11 @@ def test_a_rule_triggers_on_the_first_tick_at_its_threshold(rule, bid, expected)
 def test_the_decision_keeps_the_intended_and_the_seen_price():
     assert decide(facts(stop_loss="0.15"), "0.40") == ExitDecision(STOP, Decimal("0.425"), Decimal("0.40"))
     assert decide(facts(take_profit="0.20"), "0.65") == ExitDecision(PROFIT, Decimal("0.60"), Decimal("0.65"))
+
+
+def test_a_new_peak_raises_the_trailing_threshold_at_once():
+    assert trailing_price(facts(trailing="0.10", peak_bid="0.60"), Decimal("0.70")) == Decimal("0.63")
+    assert trailing_price(facts(trailing="0.10", peak_bid="0.60"), Decimal("0.50")) == Decimal("0.54")
 
 
 def test_thresholds_follow_the_average_cost_of_what_was_bought():

@@ -2,6 +2,8 @@
 
 import importlib
 import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -112,3 +114,16 @@ def test_an_instance_is_named_by_account_code_and_parameters(folder):
         )
         == 4
     )
+
+
+def test_the_example_of_the_page_runs(folder):
+    page = (Path(__file__).parents[4] / "docs" / "strategies.md").read_text()
+    example = textwrap.dedent(page.partition("```python\n")[2].partition("```")[0].rpartition("\n")[0])
+    loaded = load(folder=folder(cheap_up=example))
+    assert list(loaded.strategies) == ["cheap-up"], loaded.refused
+
+
+def test_the_page_names_every_strategy_there_is():
+    page = (Path(__file__).parents[4] / "docs" / "strategies.md").read_text()
+    for strategy_id, loaded in load().strategies.items():
+        assert f"| `{strategy_id}` | `{loaded.module.rpartition('.')[2]}.py` |" in page
