@@ -44,7 +44,9 @@ def read_sample(*, every_s: float = 0.0) -> list[RecordedWindow]:
             "the sample windows are not installed: run `uv sync --group recordings`, or use SIMULATOR_SOURCE=generator"
         )
     with files[0].open(newline="", encoding="utf-8") as opened:
-        return list(sample_windows(csv.DictReader(opened), every_s=every_s))
+        windows = list(sample_windows(csv.DictReader(opened), every_s=every_s))
+    # The newest first: it is undecided longest, with offers on both sides to its last minute, so a short demo sees it.
+    return windows[::-1]
 
 
 def sample_windows(rows: Iterable[Mapping[str, Any]], *, every_s: float = 0.0) -> Iterator[RecordedWindow]:
