@@ -22,11 +22,11 @@ def root() -> Path:
     return Path(os.environ["ONEBOOK_RECORDINGS"])
 
 
-def test_the_sample_has_its_two_whole_windows() -> None:
+def test_the_sample_has_its_two_whole_windows_the_newest_first() -> None:
     found = read_sample(every_s=0.75)
     assert [(window.epoch, window.duration_s, window.winner) for window in found] == [
-        (1775029500, 900, "DOWN"),
         (1775030400, 900, "DOWN"),
+        (1775029500, 900, "DOWN"),
     ]
     assert all(len(window.books) > 500 for window in found)
 
