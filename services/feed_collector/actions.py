@@ -21,7 +21,8 @@ from shared.bus.notify import notify
 from shared.db.engine import Database, Tx
 from shared.db.queries import administration, books, closes, feeds, lifecycle, scheduled_work, ticks, windows
 from shared.domain.breaker import TripReason
-from shared.domain.ids import Instrument, WindowId
+from shared.domain.ids import AccountId, Instrument, WindowId
+from shared.domain.modes import Mode
 from shared.domain.ticks import Source
 from shared.domain.windows import TRANSITIONS, Side, Window, WindowEvent, WindowState
 
@@ -283,6 +284,11 @@ async def trip_all(database: Database, context: Mapping[str, Any]) -> int:
                 tx, account, mode, TripReason.DATA_CAPTURE_UNRECOVERABLE, context
             )
     return tripped
+
+
+async def open_breakers(database: Database) -> list[tuple[AccountId, Mode]]:
+    """Return the accounts and modes whose breaker is open."""
+    return await database.retry_read(lambda tx: list_gates(tx, tripped=True))
 
 
 async def ensure_partitions(database: Database) -> int:

@@ -257,6 +257,11 @@ class Keeper:
             )
         return CheckResult(ok=True)
 
+    async def check_breaker(self) -> CheckResult:
+        """Answer whether every account's breaker is closed (O1): the collector serves all of them."""
+        tripped = [f"{account}/{mode}" for account, mode in await actions.open_breakers(self.database)]
+        return CheckResult(ok=not tripped, detail=f"open: {', '.join(tripped)}" if tripped else "")
+
     async def check_capture(self) -> CheckResult:
         """Answer whether prices reach the Book."""
         if self.writer.trip_owed is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from services.signal_engine.decide import Instance, Market, Question, Situation, questions
@@ -9,7 +10,8 @@ from services.signal_engine.queries import list_missing, read_market, read_situa
 from shared.bus.channels import SignalCreated
 from shared.bus.notify import notify
 from shared.db.engine import Database, Tx
-from shared.db.queries import lifecycle, signals
+from shared.db.queries import lifecycle, signals, status
+from shared.domain.breaker import BreakerState
 from shared.domain.ids import AccountId
 from shared.domain.modes import Mode
 from shared.domain.signals import Signal
@@ -71,6 +73,19 @@ async def register(database: Database, account: AccountId, loaded: LoadedStrateg
 async def missing_accounts(database: Database, accounts: Collection[AccountId]) -> list[AccountId]:
     """Return those of these accounts that nobody has opened."""
     return await database.retry_read(lambda tx: list_missing(tx, accounts))
+
+
+async def open_breakers(database: Database, accounts: Collection[AccountId], mode: Mode) -> list[AccountId]:
+    """Return those of these accounts whose breaker is open in this mode."""
+    gates = await database.retry_read(lambda tx: status.gates(tx, mode))
+    return [
+        gate.account_id for gate in gates if gate.account_id in accounts and gate.breaker is BreakerState.OPEN
+    ]
+
+
+async def primary_age_s(database: Database) -> Decimal | None:
+    """Return the seconds since the primary feed was last heard; None when it never was."""
+    return await database.retry_read(status.primary_feed_age_s)
 
 
 async def alert(database: Database, *, kind: str, key: str, details: Mapping[str, Any]) -> None:

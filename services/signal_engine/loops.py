@@ -38,6 +38,8 @@ POLL_S = 0.25
 TURN_EVERY_S = 0.01
 """Wakes closer together than this are one."""
 BEAT_EVERY_S = 2.0
+PRIMARY_AGE_MAX_S = 30
+"""An older primary feed makes this process unfit to trade on."""
 
 log = get_logger()
 
@@ -176,10 +178,18 @@ class Engine:
         await endure(pulse, turn)
 
     async def check_primary(self) -> CheckResult:
-        """Answer whether the primary feed of every open window is fresh enough for signals."""
-        return CheckResult(
-            ok=not self.stale, detail=f"stale: {', '.join(sorted(self.stale))}" if self.stale else ""
-        )
+        """Answer whether the primary feed was heard within 30 s (O1); signals halt earlier and resume by themselves."""
+        age_s = await actions.primary_age_s(self.database)
+        halted = f"; signals halted: {', '.join(sorted(self.stale))}" if self.stale else ""
+        if age_s is None:
+            return CheckResult(ok=False, detail="never heard")
+        return CheckResult(ok=age_s <= PRIMARY_AGE_MAX_S, detail=f"{age_s:.1f} s old{halted}")
+
+    async def check_breaker(self) -> CheckResult:
+        """Answer whether the breaker of every account served here is closed (O1)."""
+        accounts = {each.account_id for each in self.instances}
+        tripped = await actions.open_breakers(self.database, accounts, self.ceiling)
+        return CheckResult(ok=not tripped, detail=f"open: {', '.join(tripped)}" if tripped else "")
 
     async def describe(self) -> dict[str, object]:
         """Return what /health shows besides its checks."""

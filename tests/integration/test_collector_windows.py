@@ -326,6 +326,12 @@ async def test_sources_that_disagree_make_an_alert_and_no_result(database, desk)
     assert alert["details"] == {"said": {"data": "1", "gamma": "0"}}
 
 
+async def test_an_open_breaker_is_seen_whichever_account_and_mode(database, desk):
+    assert await actions.open_breakers(database) == []
+    desk.do("risk_monitor", "SELECT trip_breaker(%s, 'PAPER', 'MANUAL_TRIP')", desk.account)
+    assert await actions.open_breakers(database) == [("desk", "PAPER")]
+
+
 async def test_the_collector_beats_with_its_fitness(database, desk):
     await actions.beat(database, instance="one", healthy=False, details={"primary_feed": "silent"})
     row = desk.one(

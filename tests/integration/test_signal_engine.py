@@ -236,10 +236,20 @@ async def test_a_stale_primary_feed_halts_signals_and_they_resume_by_themselves(
     engine = await stand.engine()
     stand.feed(age_s=5.5)
     assert await engine.look_and_ask() == 0
-    assert not (await engine.check_primary()).ok
+    assert engine.stale == {"BTC"}
     stand.feed()
     assert await engine.look_and_ask() == 1
+    assert engine.stale == frozenset()
+
+
+async def test_the_engine_is_fit_only_with_a_live_feed_and_a_closed_breaker(stand: Stand):
+    engine = await stand.engine()
     assert (await engine.check_primary()).ok
+    assert (await engine.check_breaker()).ok
+    stand.feed(age_s=31)
+    stand.desk.do("risk_monitor", "SELECT trip_breaker(%s, 'LIVE', 'MANUAL_TRIP')", stand.desk.account)
+    assert not (await engine.check_primary()).ok
+    assert not (await engine.check_breaker()).ok
 
 
 async def test_a_strategy_that_raises_is_reported_and_the_others_are_asked(stand: Stand):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from services.feed_collector.feeds.pull import note_state, pull
 from services.feed_collector.tape import Tape
@@ -30,15 +31,13 @@ async def watch_oracle(
             case state:
                 note_state(tape, Source.CHAINLINK, state)
 
+    def is_another(lookback_s: int) -> bool:
+        return watch.lookback_s not in {None, lookback_s}
+
     while not pulse.stopping.is_set():
         pulse.tick()
         lookback_s = watch.lookback_s
         if lookback_s is None:
             await asyncio.sleep(LOOK_EVERY_S)
             continue
-        await pull(
-            make(lookback_s),
-            pulse,
-            take,
-            until=lambda wanted=lookback_s: watch.lookback_s != wanted,  # type: ignore[misc]
-        )
+        await pull(make(lookback_s), pulse, take, until=partial(is_another, lookback_s))

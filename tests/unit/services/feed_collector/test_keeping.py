@@ -1,0 +1,96 @@
+"""Who should speak, what is sampled in time, and whether the collector is fit."""
+
+from decimal import Decimal
+from types import SimpleNamespace
+
+import pytest
+
+from services.feed_collector.keeping import Keeper
+from services.feed_collector.shelf import Shelf
+from services.feed_collector.tape import EVERY, Tape
+from services.feed_collector.watch import Watch
+from shared.domain.ids import Instrument
+from shared.domain.ticks import Source
+from shared.domain.windows import WindowState
+from shared.runtime.clock import SystemClock
+from tests.unit.services.feed_collector.test_decide import after, window
+from tests.unit.services.feed_collector.test_shelf import snapshot
+
+BTC = Instrument("BTC")
+EXPECTED = [(Source.BINANCE, BTC), (Source.POLYMARKET, BTC)]
+
+
+class SetClock(SystemClock):
+    seconds = 0.0
+
+    def now(self):
+        return after(self.seconds)
+
+
+@pytest.fixture
+def clock():
+    return SetClock()
+
+
+@pytest.fixture
+def keeper(clock):
+    tape, watch = Tape(), Watch(clock, (window(state=WindowState.OPEN),))
+    shelf = Shelf(tape)
+    writer = SimpleNamespace(trip_owed=None)
+    return Keeper(None, tape, shelf, watch, writer, clock, "test", EXPECTED, after(0))
+
+
+@pytest.mark.parametrize(
+    ("key", "seconds", "stale"),
+    [
+        ((Source.BINANCE, BTC), 5, None),
+        ((Source.BINANCE, BTC), 5.5, 0),
+        ((Source.POLYMARKET, BTC), 9, None),
+        ((Source.POLYMARKET, BTC), 11, 0),
+        ((Source.CHAINLINK, BTC), 600, None),  # nobody gave us credentials to listen with
+        ((Source.BINANCE, EVERY), 600, None),
+    ],
+)
+def test_a_feed_that_should_speak_and_does_not_is_stale(keeper, clock, key, seconds, stale):
+    clock.seconds = seconds
+    assert keeper._stale_since(key, clock.now()) == (None if stale is None else after(stale))
+
+
+def test_a_market_channel_without_an_open_window_may_be_silent(keeper, clock):
+    keeper.watch.windows = (window(),)
+    clock.seconds = 600
+    assert keeper._stale_since((Source.POLYMARKET, BTC), clock.now()) is None
+
+
+def test_a_sample_is_what_was_seen_at_its_moment_and_a_missed_one_stays_missing(keeper, clock):
+    running = keeper.watch.windows[0]
+    keeper.shelf.follow({running.up_token: running, running.down_token: running})
+    keeper.shelf.apply(snapshot(bid="0.90", ask="0.92"), 0.0)
+    taken: set[int] = set()
+    clock.seconds = 20.6
+    assert keeper._samples_now(running, taken) == [], "ten seconds before is half a second past"
+    clock.seconds = 25.1
+    (sample,) = keeper._samples_now(running, taken)
+    assert (sample.seconds_before, sample.up_price, sample.consensus) == (5, Decimal("0.91"), "UP")
+    assert keeper._samples_now(running, taken) == []
+
+
+async def test_the_collector_is_fit_while_its_primary_feed_was_heard_within_thirty_seconds(keeper, clock):
+    assert not (await keeper.check_primary()).ok, "nothing heard yet"
+    keeper.tape.feed(Source.BINANCE, BTC).last_received_at = after(0)
+    clock.seconds = 30
+    assert (await keeper.check_primary()).ok
+    clock.seconds = 30.1
+    assert not (await keeper.check_primary()).ok
+
+
+async def test_prices_that_cannot_be_stored_make_it_unfit(keeper):
+    assert (await keeper.check_capture()).ok
+    keeper.writer.trip_owed = "disk full"
+    assert not (await keeper.check_capture()).ok
+
+
+def test_a_process_starts_its_patience_when_it_starts(keeper, clock):
+    keeper.started_at = after(100)
+    clock.seconds = 104
+    assert keeper._stale_since((Source.BINANCE, BTC), clock.now()) is None
