@@ -8,8 +8,7 @@ import psycopg
 import pytest
 
 from shared.db.engine import Database
-from shared.db.schema import SchemaMismatch, known_migrations, require_schema
-from shared.version import VERSION
+from shared.db.schema import VERSION, SchemaMismatch, known_migrations, require_schema
 from tests.conftest import REPOSITORY, Connect
 from tests.processes import running
 
