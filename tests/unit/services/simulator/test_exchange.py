@@ -234,6 +234,25 @@ def test_silence_after_the_first_heartbeat_cancels_everything_of_the_key():
     assert not list(floor.exchange.live_orders())
 
 
+def _some_order(chance: random.Random, salt: int) -> dict:
+    side, price = chance.choice(["BUY", "SELL"]), chance.randint(20, 95)
+    kind = chance.choice(["FAK", "FOK", "GTC"])
+    shares = chance.randint(5, 25)
+    # A GTC order has two decimals of shares, a FAK or FOK BUY two of dollars.
+    whole = kind == "GTC" or side == "SELL"
+    cash = shares * price * 10_000 if whole else shares * price // 100 * 1_000_000
+    given_shares = shares * 1_000_000 if whole else cash // price * 100 // 100 * 100
+    maker, taker = (cash, given_shares) if side == "BUY" else (given_shares, cash)
+    return body(
+        side=side,
+        makerAmount=str(maker),
+        takerAmount=str(taker),
+        salt=salt,
+        orderType=kind,
+        tokenId=chance.choice([UP, DOWN]),
+    )
+
+
 @settings(max_examples=30)
 @given(seed=st.integers(0, 10**6), rounding=st.sampled_from(["half_even", "up", "down"]))
 def test_no_cent_appears_or_disappears(seed, rounding):
@@ -255,27 +274,7 @@ def test_no_cent_appears_or_disappears(seed, rounding):
     )
     floor.faults.arm("match_then_failed", times=2)
     for salt in range(40):
-        side, price = chance.choice(["BUY", "SELL"]), chance.randint(20, 95)
-        kind = chance.choice(["FAK", "FOK", "GTC"])
-        shares = chance.randint(5, 25)
-        # A GTC order has two decimals of shares, a FAK or FOK BUY two of dollars.
-        cash = (
-            shares * price * 10_000 if kind == "GTC" or side == "SELL" else shares * price // 100 * 1_000_000
-        )
-        given_shares = (
-            shares * 1_000_000 if kind == "GTC" or side == "SELL" else cash // price * 100 // 100 * 100
-        )
-        maker, taker = (cash, given_shares) if side == "BUY" else (given_shares, cash)
-        floor.post_held(
-            body(
-                side=side,
-                makerAmount=str(maker),
-                takerAmount=str(taker),
-                salt=salt,
-                orderType=kind,
-                tokenId=chance.choice([UP, DOWN]),
-            )
-        )
+        floor.post_held(_some_order(chance, salt))
         floor.pass_ms(chance.randint(0, 400))
     floor.pass_ms(130_000)
     wallet, settlement = floor.wallet, floor.exchange.settlement
