@@ -116,7 +116,7 @@ def _trader(overview: Overview) -> tuple[str, str]:
 
 def _grid(*columns: str) -> Table:
     """Return a table without lines. >name is aligned right, name:8 is eight wide, name* takes what is left."""
-    table = Table(box=None, pad_edge=False, expand=True, header_style="bright_black")
+    table = Table(box=None, padding=(0, 1, 0, 0), expand=True, header_style="bright_black")
     for column in columns:
         name, _, width = column.removeprefix(">").partition(":")
         table.add_column(
@@ -204,7 +204,7 @@ def _gate(each: AccountScreen) -> Text:
 
 
 def _positions(positions: Iterable[PositionScreen]) -> Table:
-    table = _grid("account:7", "window:8", "side:4", "state*", ">shares:8", ">paid:7", ">bid:5", ">net:8")
+    table = _grid("account:7", "window:8", "side:4", "state*", ">shares:8", ">paid:7", ">bid:4", ">net:8")
     for each in list(positions)[:_ROWS_SHOWN]:
         over = each.state in {"CLOSED", "VOID"}
         state = f"{each.state} {each.exit_reason}" if each.exit_reason else each.state

@@ -23,7 +23,6 @@ function short(amount, places = 2) {
 }
 // Prices of the underlying, cut to cents for the eye; what is exact stands in the Book.
 const cents = (price) => (price === null ? "–" : price.replace(/(\.\d{2})\d*$/, "$1"));
-const named = (windowId) => windowId.replace(/-(\d+)$/, (_all, epoch) => ` ${new Date(Number(epoch) * 1000).toISOString().slice(11, 19)}`);
 const isZero = (amount) => /^-?0*\.?0*$/.test(amount);
 const sign = (amount) => (isZero(amount) ? "" : amount.startsWith("-") ? "loss" : "gain");
 const signed = (amount) => (amount.startsWith("-") || isZero(amount) ? short(amount) : `+${short(amount)}`);
@@ -83,8 +82,8 @@ function marketWindow(each) {
   bar.style.width = `${Math.min(100, Math.max(0, (100 * (now - opens)) / (closes - opens)))}%`;
   const result = each.winner === "UP" ? "gain" : each.winner === "DOWN" ? "loss" : "";
   return make("article", { class: `card window ${each.state}`, title: each.window_id },
-    make("div", { class: "top" }, make("b", {}, each.instrument), make("span", { class: `left ${result}` }, left)),
-    make("div", { class: "slug" }, each.strike === null ? named(each.window_id) : `${named(each.window_id)} · to beat ${cents(each.strike)}`),
+    make("div", { class: "top" }, make("b", {}, `${each.instrument} ${clock(each.opens_at).slice(0, 8)}`), make("span", { class: `left ${result}` }, left)),
+    make("div", { class: "slug" }, each.strike === null ? each.window_id : `to beat ${cents(each.strike)} · ${each.window_id}`),
     make("div", { class: "sides" }, side("UP", each.up, over || now < opens), side("DOWN", each.down, over || now < opens)),
     make("div", { class: "bar" }, bar));
 }
@@ -98,7 +97,7 @@ function rows(id, lines, columns, empty) {
 const cell = (text, kind = "") => make("td", { class: kind, title: text ?? "" }, text ?? "");
 function position(each) {
   const over = ["CLOSED", "VOID"].includes(each.state);
-  return make("tr", { class: over ? "over" : "" }, cell(each.account), cell(named(each.window_id)), cell(each.side, each.side === "UP" ? "gain" : "loss"),
+  return make("tr", { class: over ? "over" : "" }, cell(each.account), cell(clock(each.window_opens_at).slice(0, 8)), cell(each.side, each.side === "UP" ? "gain" : "loss"),
     cell(each.exit_reason ? `${each.state} · ${each.exit_reason}` : each.state), cell(short(each.shares), "n"), cell(short(each.cost), "n"),
     cell(over ? "" : short(each.mark), "n"), cell(signed(each.net_pnl), `n ${sign(each.net_pnl)}`));
 }
@@ -118,8 +117,8 @@ function service(each) {
     make("span", {}, dead ? `silent for ${duration(Number(each.age_s) * 1000)}` : each.healthy ? `${Number(each.age_s).toFixed(1)} s ago` : "not fit"));
 }
 function feed(each) {
-  const age = each.age_s === null ? "never" : `${Number(each.age_s).toFixed(1)} s`;
-  return make("tr", {}, cell(each.feed), cell(each.symbol), cell(cents(each.price), "n"), cell(age, each.age_s === null ? "n quiet" : each.stale ? "n loss" : Number(each.age_s) < 2 ? "n gain" : "n warn"));
+  const age = `${Number(each.age_s).toFixed(1)} s`;
+  return make("tr", {}, cell(each.feed), cell(each.symbol), cell(cents(each.price), "n"), cell(age, each.stale ? "n loss" : Number(each.age_s) < 2 ? "n gain" : "n warn"));
 }
 
 function draw() {
@@ -140,7 +139,7 @@ function draw() {
   if (!newest.windows.length) $("windows").append(make("p", { class: "empty" }, "no window is known yet"));
   rows("positions", newest.positions.map(position), 8, "none yet");
   rows("orders", newest.orders.map(order), 8, "none yet");
-  rows("feeds", newest.feeds.map(feed), 4, "no feed has spoken yet");
+  rows("feeds", newest.feeds.filter((each) => each.age_s !== null).map(feed), 4, "no feed has spoken yet");
   $("events").replaceChildren(...newest.events.map(event));
   $("services").replaceChildren(...newest.services.map(service));
   $("signals").replaceChildren(...Object.entries(newest.signals).map(([what, times]) => make("li", {}, make("span", {}, what.replaceAll("_", " ").toLowerCase()), make("span", {}, String(times)))));
