@@ -89,33 +89,36 @@ class Buckets:
 
 
 def targets(
-    effects: Iterable[OrderEffect], *, payout: Decimal | None = None, paid_usdc: Decimal | None = None
+    effects: Iterable[OrderEffect],
+    *,
+    payout: Decimal | None = None,
+    paid_usdc: Decimal = ZERO,
+    paid_shares: Decimal = ZERO,
 ) -> Buckets:
     """Return what the ledger must carry for a position.
 
-    ``payout`` is USDC per share once the position is settled, None before; ``paid_usdc`` the cash that really came.
-    Unresolved, the shares left carry their part of the cost, rounded half up to a millionth. Resolved, they are worth
-    the payout floored to a millionth, as the venue pays, a receivable until the cash is seen.
+    ``payout`` is USDC per share once the position is settled, None before; ``paid_usdc`` the cash that was proved for
+    ``paid_shares`` of it so far. Unresolved, the shares left carry their part of the cost, rounded half up to a
+    millionth. Resolved, they are worth the payout, floored to a millionth as the venue pays: a receivable until the
+    cash is seen. Cash that was seen stays, whatever is said of its shares later.
     """
     effects = tuple(effects)
     buys = [effect for effect in effects if effect.is_buy]
     bought, cost = sum((each.shares for each in buys), ZERO), sum((each.usdc for each in buys), ZERO)
     sold = sum((each.shares for each in effects if not each.is_buy), ZERO)
     proceeds = sum((each.usdc for each in effects if not each.is_buy), ZERO)
-    remaining = bought - sold
+    owed = max(bought - sold - paid_shares, ZERO)
     reserved = sum(
         (max(each.reserved_usdc - each.usdc - each.fee_usdc, ZERO) for each in buys if each.possibly_live),
         ZERO,
     )
     fees = sum((each.fee_usdc for each in effects), ZERO)
-    if payout is not None:
-        value = down(max(remaining, ZERO) * payout) if paid_usdc is None else ZERO
-        came = value if paid_usdc is None else paid_usdc
-        return Buckets(reserved, ZERO, value, cost - proceeds - came, fees)
-    open_cost = (
-        (cost * remaining / bought).quantize(MICRO, ROUND_HALF_UP) if bought > 0 and remaining > 0 else ZERO
-    )
-    return Buckets(reserved, open_cost, ZERO, cost - open_cost - proceeds, fees)
+    receivable = ZERO if payout is None else down(owed * payout)
+    open_cost = ZERO
+    if payout is None and bought > 0:
+        open_cost = (cost * owed / bought).quantize(MICRO, ROUND_HALF_UP)
+    profit = proceeds + paid_usdc + open_cost + receivable - cost
+    return Buckets(reserved, open_cost, receivable, -profit, fees)
 
 
 def net(deltas: Mapping[Bucket, Decimal]) -> tuple[Entry, ...]:

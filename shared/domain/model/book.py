@@ -101,6 +101,9 @@ class ModelPosition:
     exit_reason: ExitReason | None = None
     payout: Decimal | None = None
     paid_usdc: Decimal | None = None
+    """Cash that was proved, of all redemptions; None before the first."""
+    paid_shares: Decimal = ZERO
+    """Shares whose payout is decided and over: paid, or worth nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +221,34 @@ def shares_bought(book: ModelBook, position_id: str) -> Decimal:
 def booking(book: ModelBook, position_id: str) -> Buckets:
     """Return what the ledger must carry for a position."""
     position = book.positions[position_id]
-    settled = position.state in SETTLED and position.payout is not None
     return targets(
         effects(book, position_id),
-        payout=position.payout if settled else None,
-        paid_usdc=position.paid_usdc if settled else None,
+        payout=position.payout if position.state in SETTLED else None,
+        paid_usdc=position.paid_usdc or ZERO,
+        paid_shares=position.paid_shares,
     )
 
 
+def shares_owed(book: ModelBook, position_id: str) -> Decimal:
+    """Return shares held that no payout has paid yet."""
+    return max(shares_held(book, position_id) - book.positions[position_id].paid_shares, ZERO)
+
+
 def value_at_payout(book: ModelBook, position_id: str) -> Decimal:
-    """Return what a settled position's shares are worth, floored as the venue pays."""
+    """Return what a settled position is owed, floored as the venue pays."""
     payout = book.positions[position_id].payout
-    return ZERO if payout is None else down(max(shares_held(book, position_id), ZERO) * payout)
+    return ZERO if payout is None else down(shares_owed(book, position_id) * payout)
+
+
+def paid(book: ModelBook, position_id: str, usdc: Decimal) -> "ModelBook":
+    """Return the Book with cash proved for all that a position was owed."""
+    position = book.positions[position_id]
+    done = replace(
+        position,
+        paid_usdc=(position.paid_usdc or ZERO) + usdc,
+        paid_shares=position.paid_shares + shares_owed(book, position_id),
+    )
+    return book.with_position(position_id, done)
 
 
 def balances(book: ModelBook) -> dict[Bucket, Decimal]:

@@ -80,6 +80,6 @@ def book_external(book: ModelBook, kind: str, amount: Decimal, reference: str) -
     if reference in book.externals:
         return book, False
     book = replace(book, externals={**book.externals, reference: (kind, amount)})
-    if balances(book)[Bucket.CASH] < 0:
+    if amount < 0 and balances(book)[Bucket.CASH] < 0:
         book = trip(book, TripReason.CAPITAL_INVARIANT)
     return book, amount != 0

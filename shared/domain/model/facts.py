@@ -10,6 +10,7 @@ from shared.domain.model.book import (
     ModelFill,
     Refused,
     Report,
+    paid,
     trades_of,
     value_at_payout,
 )
@@ -188,8 +189,7 @@ def record_redemption(
         values = [value_at_payout(book, name) for name in waiting]
         difference = paid_usdc - sum(values, ZERO)
         for name, value in zip(waiting, values, strict=True):
-            book = book.with_position(name, replace(book.positions[name], paid_usdc=value + difference))
-            book = move_position(book, name, PositionEvent.PAID)
+            book = move_position(paid(book, name, value + difference), name, PositionEvent.PAID)
             difference = ZERO
     elif state is RedemptionState.FAILED:
         for name in waiting:

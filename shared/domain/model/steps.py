@@ -11,8 +11,10 @@ from shared.domain.model.book import (
     ModelPosition,
     balances,
     effects,
+    paid,
     shares_bought,
     shares_held,
+    shares_owed,
     value_at_payout,
 )
 from shared.domain.money import ZERO
@@ -57,10 +59,10 @@ def settle_facts(book: ModelBook, position_id: str) -> ModelBook:
         if event is _E.RESOLVED:
             payouts = book.windows[position.window_id].payouts
             assert payouts is not None
-            position = replace(position, payout=payouts.of(position.side))
+            book = book.with_position(position_id, replace(position, payout=payouts.of(position.side)))
         elif event is _E.PAID:
-            position = replace(position, paid_usdc=ZERO)
-        book = move_position(book.with_position(position_id, position), position_id, event)
+            book = paid(book, position_id, ZERO)
+        book = move_position(book, position_id, event)
     return check_limits(book, position_id)
 
 
@@ -136,7 +138,7 @@ def _expired(
 ) -> PositionEvent | None:
     if any_live:
         return None
-    if shares_held(book, position_id) <= 0:
+    if shares_owed(book, position_id) <= 0:
         return _E.SOLD
     return _E.RESOLVED if book.windows[position.window_id].payouts is not None else None
 
@@ -150,7 +152,7 @@ def _settlement(
 def _closed(
     book: ModelBook, position_id: str, position: ModelPosition, _any_live: bool
 ) -> PositionEvent | None:
-    if position.payout is not None or shares_held(book, position_id) <= 0:
+    if shares_owed(book, position_id) <= 0:
         return None
     return _E.WINDOW_OVER if book.windows[position.window_id].over else _E.SELL_FAILED
 

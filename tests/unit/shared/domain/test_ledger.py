@@ -65,12 +65,20 @@ BOUGHT = effect(shares="10", usdc="5", fee="0.175", reserved="5.35")
         ),
         # won: a receivable until the cash is seen
         ([BOUGHT], {"payout": 1}, buckets(receivable="10", fees="0.175", pnl="-5")),
-        ([BOUGHT], {"payout": 1, "paid_usdc": "10"}, buckets(fees="0.175", pnl="-5")),
+        ([BOUGHT], {"payout": 1, "paid_usdc": "10", "paid_shares": "10"}, buckets(fees="0.175", pnl="-5")),
         # lost: written off at the resolution
         ([BOUGHT], {"payout": 0}, buckets(fees="0.175", pnl="5")),
         ([BOUGHT], {"payout": "0.5"}, buckets(receivable="5", fees="0.175", pnl="0")),
         # paid otherwise than expected: the P&L is the cash that came
-        ([BOUGHT], {"payout": 1, "paid_usdc": "9.999999"}, buckets(fees="0.175", pnl="-4.999999")),
+        ([BOUGHT], {"payout": 1, "paid_usdc": "9.9", "paid_shares": "10"}, buckets(fees="0.175", pnl="-4.9")),
+        # paid, and a share came back: it is owed again
+        (
+            [BOUGHT],
+            {"payout": 1, "paid_usdc": "9", "paid_shares": "9"},
+            buckets(receivable="1", fees="0.175", pnl="-5"),
+        ),
+        # paid, and the match is said to have failed: the cash that was seen stays
+        ([effect(reserved="5.35")], {"paid_usdc": "10", "paid_shares": "10"}, buckets(pnl="-10")),
         # floored as the venue pays
         (
             [effect(shares="2.181817", usdc="1.199999")],
