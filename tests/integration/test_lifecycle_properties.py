@@ -335,8 +335,9 @@ def real(database_url: str) -> Iterator[RealBook]:
     book.connection.close()
 
 
+@pytest.mark.timeout(600)  # a failure is shrunk to its shortest sequence
 def test_the_functions_do_what_the_model_says(real: RealBook) -> None:
     machine = type("Machine", (Lifecycle,), {"real": real})
     profile = settings.get_profile(settings.get_current_profile_name())
-    budget = settings(profile, max_examples=max(150, profile.max_examples), stateful_step_count=40)
+    budget = settings(profile, max_examples=max(100, profile.max_examples), stateful_step_count=40)
     run_state_machine_as_test(machine, settings=budget)
