@@ -28,6 +28,8 @@ from shared.runtime.clock import Clock
 
 LOOK_EVERY_S = 0.5
 READY_WITHIN_S = 90.0
+SETTLED_WITHIN_S = 75.0
+"""After the last entry: a window to close, its resolution, the redemption."""
 AGREE_WITHIN_S = 30.0
 ASK_WITHIN_S = 10.0
 
@@ -99,7 +101,7 @@ async def watch(demo: Demo) -> None:
             )
             demo.settled = progress.settled
             _show(demo, overview, progress)
-            await _pause_when_enough(demo, progress)
+            await _pause_when_enough(demo, progress, demo.clock.monotonic() - began)
             if demo.problems or demo.interrupts.times > 1:
                 break
             if demo.is_pausing and not progress.open_positions and not progress.unfinished:
@@ -108,7 +110,7 @@ async def watch(demo: Demo) -> None:
                 if not await differences(demo) or now - quiet_since > AGREE_WITHIN_S:
                     return
                 demo.note = "everything is over; waiting until the venue and the Book agree"
-            _look_at_the_time(demo, progress, began)
+            _look_at_the_time(demo, progress, demo.clock.monotonic() - began)
             await demo.interrupts.pause(LOOK_EVERY_S)
     if demo.interrupts.times > 1 and progress.waiting_for:
         demo.problems.append(f"ended by hand while open: {progress.waiting_for}")
@@ -161,9 +163,10 @@ def _page_of(folder: Path) -> str:
     return ""
 
 
-async def _pause_when_enough(demo: Demo, progress: Progress) -> None:
-    """Take no more entries once enough windows were traded, or at the first Ctrl-C."""
-    enough = 0 < demo.options.windows <= progress.traded
+async def _pause_when_enough(demo: Demo, progress: Progress, elapsed_s: float) -> None:
+    """Take no more entries once enough windows were traded, when the time is over, or at the first Ctrl-C."""
+    late = bool(demo.options.windows) and elapsed_s > demo.options.trading_limit_s
+    enough = late or 0 < demo.options.windows <= progress.traded
     if demo.is_pausing:
         if progress.waiting_for:
             demo.note = f"no more entries; waiting for {progress.waiting_for}" + (
@@ -174,13 +177,13 @@ async def _pause_when_enough(demo: Demo, progress: Progress) -> None:
         await actions.throw_switch(demo.operator, [], KillSwitch.PAUSE, demo_world.DEMO)
 
 
-def _look_at_the_time(demo: Demo, progress: Progress, began: float) -> None:
-    limit_s = demo.options.time_limit_s
-    if demo.options.windows and demo.clock.monotonic() - began > limit_s:
-        waiting = f", waiting for {progress.waiting_for}" if progress.waiting_for else ""
+def _look_at_the_time(demo: Demo, progress: Progress, elapsed_s: float) -> None:
+    """Give up on what does not settle although nothing new is entered."""
+    limit_s = demo.options.trading_limit_s + SETTLED_WITHIN_S
+    if demo.options.windows and elapsed_s > limit_s:
         demo.problems.append(
-            f"{limit_s:g} s are over: {progress.traded} of {demo.options.windows} windows traded,"
-            f" {progress.settled} settled{waiting}; look into {demo.options.folder / 'logs'}"
+            f"{limit_s:g} s are over, still waiting for {progress.waiting_for or 'the venue and the Book to agree'};"
+            f" look into {demo.options.folder / 'logs'}"
         )
 
 
@@ -216,7 +219,10 @@ async def end(demo: Demo) -> dict[str, Any]:
         ]
     ]
     if demo.options.windows > demo.settled and not demo.problems and not demo.interrupts.times:
-        demo.problems.append(f"only {demo.settled} of {demo.options.windows} windows were settled")
+        demo.problems.append(
+            f"only {demo.settled} of {demo.options.windows} windows were traded and settled in"
+            f" {demo.options.trading_limit_s} s: the refusals and killed orders above say why"
+        )
     run = Run(
         mode=demo.options.mode,
         seed=demo.options.seed,

@@ -37,9 +37,9 @@ class DemoOptions:
     """Where to keep an SVG of the screen, taken while the last window trades."""
 
     @property
-    def time_limit_s(self) -> int:
-        """Return how long it may take from the start of the services: two windows to spare, two minutes to settle."""
-        return (self.windows + 2) * self.window_s + 120
+    def trading_limit_s(self) -> int:
+        """Return how long entries are taken, from the start of the services: two windows to spare, one to start."""
+        return (self.windows + 3) * self.window_s
 
 
 def read_options(

@@ -35,6 +35,9 @@ STRATEGIES: Mapping[str, str] = {"canary": "always-trade-canary", "oracle": "ora
 """Account → the strategy it runs: two strategies that may hold the same market are two accounts (D10)."""
 SERVICES = frozenset({"feed_collector", "signal_engine", "execution", "risk_monitor", "reconciler"})
 DEPOSIT_USDC = Decimal(100)
+TAKER_HOLD_MS = 150
+"""How long the venue holds a taker's order before it matches."""
+REAL_WINDOW_S = 900
 FIRST_OPEN_IN_S = 20
 """The first window opens when every service has had the time to start."""
 SIGNATURE_TYPE = 3
@@ -106,12 +109,17 @@ def make_book(folder: Path) -> embedded.Embedded:
 
 
 def simulator_program(options: DemoOptions, ready_file: Path) -> Program:
-    """Return the fake venue and its feeds; it cannot be replaced, its money is in its memory."""
+    """Return the fake venue and its feeds; it cannot be replaced, its money is in its memory.
+
+    Fifteen minutes pass in one, so prices move that much further while an order is held: the hold shrinks with them.
+    """
     ready_file.unlink(missing_ok=True)
+    hold_ms = TAKER_HOLD_MS * options.window_s // REAL_WINDOW_S
+    inherited = clean_environment(keep=("ONEBOOK_RECORDINGS", "SIMULATOR_RECORDINGS", "SIMULATOR_ASSETS"))
     return Program(
         "simulator",
         "services.simulator",
-        clean_environment(keep=("ONEBOOK_RECORDINGS", "SIMULATOR_RECORDINGS", "SIMULATOR_ASSETS")),
+        {**inherited, "SIMULATOR_TAKER_HOLD_MS": str(hold_ms)},
         (
             *("--seed", str(options.seed), "--source", options.source, "--window-s", str(options.window_s)),
             *("--first-open-in-s", str(FIRST_OPEN_IN_S), "--port", "0", "--ready-file", str(ready_file)),

@@ -57,7 +57,7 @@ SELECT w.window_id, instrument, w.state, opens_at, closes_at, strike, our_direct
        (d.bids->0->>0)::numeric AS down_bid, (d.asks->0->>0)::numeric AS down_ask,
        round(extract(epoch FROM clock_timestamp() - d.received_at)::numeric, 3) AS down_age_s, coalesce(d.continuous, false) AS down_continuous
   FROM ((SELECT * FROM windows WHERE state <> 'RESOLVED' ORDER BY opens_at LIMIT 8)
-        UNION ALL (SELECT * FROM windows WHERE state = 'RESOLVED' ORDER BY closes_at DESC LIMIT 6)) w
+        UNION ALL (SELECT * FROM windows WHERE state = 'RESOLVED' ORDER BY closes_at DESC LIMIT 3)) w
   LEFT JOIN books_now u ON u.token_id = w.up_token LEFT JOIN books_now d ON d.token_id = w.down_token
  ORDER BY w.opens_at, w.window_id
 """
