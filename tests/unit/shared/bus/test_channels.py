@@ -30,7 +30,7 @@ MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("message", MESSAGES, ids=repr)
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: f"{message.channel}:{message.payload()}")
 def test_every_message_survives_its_payload(message):
     assert parse(message.channel, message.payload()) == message
 

@@ -117,7 +117,7 @@ def test_without_a_bid_no_price_rule_moves_but_the_switches_do():
     assert reason(facts(**ALL), None, now=CLOSE) is ExitReason.EXPIRY
 
 
-@pytest.mark.parametrize("state", set(PositionState) - {PositionState.MONITORING})
+@pytest.mark.parametrize("state", sorted(set(PositionState) - {PositionState.MONITORING}))
 def test_only_a_monitored_position_is_decided(state):
     assert reason(facts(state=state, **ALL), "0.01", switch=KillSwitch.EMERGENCY) is None
 
