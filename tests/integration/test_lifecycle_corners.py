@@ -81,6 +81,32 @@ def test_a_late_fill_gives_the_strategy_its_entry_back_so_it_has_no_second_one(b
     assert both.claim_entry(again, Decimal(2)) == "ALREADY_ENTERED"
 
 
+@pytest.mark.parametrize("event", [OrderEvent.REFUSED, OrderEvent.KILLED, OrderEvent.NOT_SENT])
+def test_a_fill_of_an_order_held_for_dead_is_kept_and_stops_trading(
+    both: BothBooks, event: OrderEvent
+) -> None:
+    order, position = enter(both)
+    both.record_outcome(order, event)
+    both.apply_trade(order, "t1", fill("4", "2"))
+    assert both.book.gate.reason == "LATE_FILL"
+    assert state(both, position) is PositionState.MONITORING
+
+
+def test_no_share_is_offered_twice_or_before_it_is_mined(both: BothBooks) -> None:
+    order, position = enter(both)
+    both.apply_trade(order, "t1", fill("4", "2", FillState.MATCHED))
+    both.record_outcome(order, OrderEvent.KILLED)
+    both.request_exit(position, ExitReason.STOP_LOSS)
+    assert both.claim_exit(position, Decimal(1)) is None, "not mined"
+    both.apply_trade(order, "t1", fill("4", "2", FillState.MINED))
+    assert both.claim_exit(position, Decimal("4.01")) is None, "more than there is"
+    sell = both.claim_exit(position, Decimal(3))
+    assert sell is not None
+    both.record_outcome(sell, OrderEvent.MATCHED, facts.Report(Decimal(3), Decimal("1.2"), Decimal(0)))
+    assert both.claim_exit(position, Decimal("1.01")) is None, "three are sold"
+    assert both.claim_exit(position, Decimal(1)) is not None
+
+
 def test_an_answer_after_its_first_trade_still_opens_the_whole_position(both: BothBooks) -> None:
     order, position = enter(both)
     both.apply_trade(order, "t1", fill("1", "0.5"))

@@ -180,6 +180,8 @@ def record_redemption(
     book = book.with_redemption(redemption_id, replace(redemption, state=state))
     if state is RedemptionState.UNKNOWN:
         return trip(book, TripReason.ORDER_UNKNOWN)
+    if state is RedemptionState.SUBMITTED:
+        return book
     waiting = sorted(
         name
         for name, position in book.positions.items()
@@ -191,7 +193,7 @@ def record_redemption(
         for name, value in zip(waiting, values, strict=True):
             book = move_position(paid(book, name, value + difference), name, PositionEvent.PAID)
             difference = ZERO
-    elif state is RedemptionState.FAILED:
+    else:
         for name in waiting:
             book = move_position(book, name, PositionEvent.REDEEM_FAILED)
     for name in waiting:
