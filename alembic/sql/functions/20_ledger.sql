@@ -33,16 +33,17 @@ END $$;
 
 -- Promise: the ledger carries for a position exactly what its facts say, however often and in whatever order they came.
 --   bought, sold, fees   folds of its orders: what trades explain, else what the answer claimed
+--   owed        bought - sold - the shares a proved payment was for, not below 0
 --   RESERVED    what orders that may still match keep: reservation - effective cost - effective fee, not below 0
---   unresolved  POSITIONS = bought_usdc * remaining / bought, rounded half up to a micro-unit;  PNL = bought - POSITIONS - sold
---   resolved    value = floor(remaining * payout); POSITIONS = 0; RECEIVABLE = value until paid;  PNL = bought - sold - value
---   paid        RECEIVABLE = 0;  PNL = bought - sold - paid
+--   POSITIONS   while unresolved: bought_usdc * owed / bought, rounded half up to a micro-unit
+--   RECEIVABLE  once resolved: floor(owed * payout)
+--   PNL         bought - sold - paid - POSITIONS - RECEIVABLE: negative is profit; cash that was seen stays, whatever is said of its shares later
 CREATE FUNCTION _rebook_position(p_position text, p_kind text, p_order text DEFAULT NULL) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
   p positions;
   f record;
-  v_remaining numeric;
-  v_positions numeric;
+  v_owed numeric;
+  v_positions numeric := 0;
   v_receivable numeric := 0;
   v_pnl numeric;
   v_exposure numeric;
@@ -61,16 +62,13 @@ BEGIN
          coalesce(sum(e.reserved_usdc) FILTER (WHERE e.side = 'BUY'), 0) AS allowed,
          coalesce(bool_or(NOT e.explained), false) AS provisional
     INTO f FROM order_effects e WHERE e.position_id = p_position;
-  v_remaining := f.bought_shares - f.sold_shares;
+  v_owed := greatest(f.bought_shares - f.sold_shares - p.paid_shares, 0);
   IF p.payout IS NOT NULL AND p.state IN ('SETTLEMENT', 'REDEEMING', 'CLOSED') THEN
-    v_positions := 0;
-    v_receivable := CASE WHEN p.paid_usdc IS NULL THEN trunc(greatest(v_remaining, 0) * p.payout, 6) ELSE 0 END;
-    v_pnl := f.bought_usdc - f.sold_usdc - coalesce(p.paid_usdc, v_receivable);
-  ELSE
-    v_positions := CASE WHEN f.bought_shares > 0 AND v_remaining > 0
-                        THEN round(f.bought_usdc * v_remaining / f.bought_shares, 6) ELSE 0 END;
-    v_pnl := f.bought_usdc - v_positions - f.sold_usdc;
+    v_receivable := trunc(v_owed * p.payout, 6);
+  ELSIF f.bought_shares > 0 THEN
+    v_positions := round(f.bought_usdc * v_owed / f.bought_shares, 6);
   END IF;
+  v_pnl := f.bought_usdc - f.sold_usdc - coalesce(p.paid_usdc, 0) - v_positions - v_receivable;
   PERFORM _book_deltas(p.account_id, p.mode, p_kind, f.provisional, p_order, p_position,
     f.reserved - p.booked_reserved, v_positions - p.booked_positions, f.buy_fees + f.sell_fees - p.booked_fees,
     v_pnl - p.booked_pnl, v_receivable - p.booked_receivable);
@@ -148,6 +146,9 @@ BEGIN
     PERFORM _post(p_account, p_mode, v_other, 'CASH', p_amount, p_kind, false, NULL, NULL, p_reference);
   ELSE
     PERFORM _post(p_account, p_mode, 'CASH', v_other, -p_amount, p_kind, false, NULL, NULL, p_reference);
+  END IF;
+  IF p_amount < 0 AND (SELECT balance FROM ledger_balances WHERE account_id = p_account AND mode = p_mode AND bucket = 'CASH') < 0 THEN
+    PERFORM _trip(p_account, p_mode, 'CAPITAL_INVARIANT', jsonb_build_object('reference', p_reference, 'amount_usdc', p_amount::text));
   END IF;
   PERFORM _audit(p_account, p_mode, 'external_booked', jsonb_build_object('kind', p_kind, 'amount_usdc', p_amount::text, 'reference', p_reference));
   RETURN true;

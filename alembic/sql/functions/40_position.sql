@@ -23,6 +23,11 @@ BEGIN
     INSERT INTO active_positions VALUES (p.account_id, p.mode, p.window_id, p_position) ON CONFLICT DO NOTHING;
     UPDATE position_counters SET open_count = open_count + 1, intended_count = least(intended_count + 1, 50)
      WHERE account_id = p.account_id AND mode = p.mode;
+    -- It was entered after all, so the strategy has used its entry; unless it has another one by now, which is a fact, too.
+    UPDATE window_entries w SET released_at = NULL, release_reason = NULL FROM orders o
+     WHERE o.position_id = p_position AND o.purpose = 'ENTRY' AND w.order_id = o.order_id AND w.released_at IS NOT NULL
+       AND NOT EXISTS (SELECT FROM window_entries x WHERE x.account_id = w.account_id AND x.mode = w.mode AND x.window_id = w.window_id
+                       AND x.strategy_id = w.strategy_id AND x.released_at IS NULL);
   END IF;
   IF v_next = 'VOID' THEN
     UPDATE window_entries w SET released_at = clock_timestamp(), release_reason = 'nothing was bought' FROM orders o
@@ -34,12 +39,24 @@ BEGIN
   RETURN v_next;
 END $$;
 
+-- Cash proved for all that a position was owed.
+CREATE FUNCTION _pay(p_position text, p_usdc numeric) RETURNS void LANGUAGE sql AS $$
+  UPDATE positions SET paid_usdc = coalesce(paid_usdc, 0) + p_usdc,
+    paid_shares = paid_shares + greatest(bought_shares - sold_shares - paid_shares, 0) WHERE position_id = p_position
+$$;
+
+-- What a settled position is owed, floored as the venue pays.
+CREATE FUNCTION _value(p positions) RETURNS numeric LANGUAGE sql IMMUTABLE AS $$
+  SELECT trunc(greatest(p.bought_shares - p.sold_shares - p.paid_shares, 0) * coalesce(p.payout, 0), 6)
+$$;
+
 -- Promise: a position stands where its facts put it: its orders, its shares, its window. Called after every fact.
 CREATE FUNCTION _advance_position(p_position text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   p positions;
   w windows;
   v_remaining numeric;
+  v_owed numeric;
   v_entry_live boolean;
   v_any_live boolean;
   v_over boolean;
@@ -51,6 +68,7 @@ BEGIN
     SELECT coalesce(bool_or(possibly_live) FILTER (WHERE purpose = 'ENTRY'), false), coalesce(bool_or(possibly_live), false)
       INTO v_entry_live, v_any_live FROM order_effects WHERE position_id = p_position;
     v_remaining := p.bought_shares - p.sold_shares;
+    v_owed := greatest(v_remaining - p.paid_shares, 0);
     v_over := w.closes_at <= clock_timestamp();
     v_event := CASE
       WHEN p.state IN ('OPENING', 'MONITORING', 'STOP_TRIGGERED', 'TAKE_PROFIT_TRIGGERED', 'FLATTEN_TRIGGERED', 'EXPIRED', 'SETTLEMENT', 'CLOSED')
@@ -63,16 +81,16 @@ BEGIN
         WHEN v_over OR v_remaining < 0.01 THEN 'WINDOW_OVER'  -- the venue sells in hundredths: less is dust, left to settlement
         WHEN p.exit_reason IN ('STOP_LOSS', 'TRAILING_STOP') THEN 'STOP'
         WHEN p.exit_reason = 'TAKE_PROFIT' THEN 'TAKE_PROFIT' ELSE 'FLATTEN' END
-      WHEN p.state = 'EXPIRED' AND v_remaining <= 0 AND NOT v_any_live THEN 'SOLD'
+      WHEN p.state = 'EXPIRED' AND v_owed <= 0 AND NOT v_any_live THEN 'SOLD'
       WHEN p.state = 'EXPIRED' AND w.state = 'RESOLVED' AND NOT v_any_live THEN 'RESOLVED'
-      WHEN p.state = 'SETTLEMENT' AND trunc(v_remaining * p.payout, 6) <= 0 THEN 'PAID'
-      WHEN p.state = 'CLOSED' AND p.payout IS NULL AND v_remaining > 0 THEN CASE WHEN v_over THEN 'WINDOW_OVER' ELSE 'SELL_FAILED' END
+      WHEN p.state = 'SETTLEMENT' AND trunc(v_owed * p.payout, 6) <= 0 THEN 'PAID'
+      WHEN p.state = 'CLOSED' AND v_owed > 0 THEN CASE WHEN v_over THEN 'WINDOW_OVER' ELSE 'SELL_FAILED' END
     END;
     EXIT WHEN v_event IS NULL;
     IF v_event = 'RESOLVED' THEN
       UPDATE positions SET payout = CASE p.side WHEN 'UP' THEN w.payout_up ELSE w.payout_down END WHERE position_id = p_position;
     ELSIF v_event = 'PAID' THEN
-      UPDATE positions SET paid_usdc = 0 WHERE position_id = p_position;
+      PERFORM _pay(p_position, 0);
     END IF;
     EXIT WHEN _position_event(p_position, v_event) IS NULL;
   END LOOP;
@@ -109,7 +127,7 @@ BEGIN
     RETURN v_state <> p.state;
   END IF;
   IF p.state IN ('STOP_TRIGGERED', 'TAKE_PROFIT_TRIGGERED', 'FLATTEN_TRIGGERED', 'EXIT_PENDING')
-     AND p_reason IN ('FLATTEN', 'EMERGENCY') AND p.exit_reason <> 'EMERGENCY' AND p.exit_reason <> p_reason THEN
+     AND p_reason IN ('FLATTEN', 'EMERGENCY') AND p.exit_reason IS DISTINCT FROM 'EMERGENCY' AND p.exit_reason IS DISTINCT FROM p_reason THEN
     UPDATE positions SET exit_reason = p_reason WHERE position_id = p_position;
   ELSIF p.state = 'MONITORING' THEN
     UPDATE positions SET exit_reason = p_reason, exit_trigger_price = round(p_trigger, 6), exit_observed_price = p_observed,

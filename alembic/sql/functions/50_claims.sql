@@ -282,7 +282,7 @@ BEGIN
   IF v_refused IS NOT NULL THEN RETURN QUERY SELECT v_refused, NULL::numeric; RETURN; END IF;
   PERFORM _lock_account(p_account);
   PERFORM FROM trading_gate WHERE account_id = p_account AND mode = p_mode FOR SHARE;
-  SELECT sum(trunc((bought_shares - sold_shares) * payout, 6)) INTO v_expected FROM positions
+  SELECT sum(_value(q)) INTO v_expected FROM positions q
    WHERE account_id = p_account AND mode = p_mode AND window_id = p_window AND state = 'SETTLEMENT';
   IF v_expected IS NULL THEN RETURN QUERY SELECT 'NOTHING_TO_REDEEM', NULL::numeric; RETURN; END IF;
   IF EXISTS (SELECT FROM fills f JOIN positions q USING (position_id) WHERE q.account_id = p_account AND q.mode = p_mode AND q.window_id = p_window

@@ -61,7 +61,7 @@ CREATE FUNCTION _explain(p_order text) RETURNS void LANGUAGE sql AS $$
     WHEN cardinality(o.reported_trade_ids) > 0 THEN NOT EXISTS (SELECT FROM unnest(o.reported_trade_ids) t
       WHERE NOT EXISTS (SELECT FROM fills f WHERE f.order_id = o.order_id AND f.trade_id = t))
     ELSE o.traded_shares + o.failed_shares >= o.reported_shares END
-  WHERE o.order_id = p_order AND NOT o.explained
+  WHERE o.order_id = p_order
 $$;
 
 -- Promise: a venue trade is recorded once per (order, trade, token), whichever channel brings it, however often, in whatever order;

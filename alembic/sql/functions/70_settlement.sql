@@ -39,7 +39,9 @@ DECLARE
   v_next text;
   v_account text;
   v_extra numeric;
-  p record;
+  v_owed numeric;
+  v_waiting text[];
+  v_position text;
 BEGIN
   SELECT account_id INTO v_account FROM redemptions WHERE redemption_id = p_redemption;
   IF NOT FOUND THEN RAISE EXCEPTION 'no redemption %', p_redemption USING ERRCODE = 'OB103'; END IF;
@@ -53,18 +55,21 @@ BEGIN
   IF v_next = 'UNKNOWN' THEN
     PERFORM _trip(r.account_id, r.mode, 'ORDER_UNKNOWN', jsonb_build_object('redemption_id', p_redemption, 'reason', p_details->>'reason'));
   ELSIF v_next IN ('PAID', 'FAILED') THEN
-    -- More or less cash than expected is booked as it came, on the first position, and left to the reconciler as a difference.
-    v_extra := CASE WHEN v_next = 'PAID' THEN (p_details->>'paid_usdc')::numeric - r.expected_usdc END;
-    FOR p IN SELECT position_id, trunc((bought_shares - sold_shares) * payout, 6) AS value FROM positions
-              WHERE account_id = r.account_id AND mode = r.mode AND window_id = r.window_id AND state = 'REDEEMING' ORDER BY position_id LOOP
+    SELECT array_agg(position_id ORDER BY position_id), coalesce(sum(_value(q)), 0) INTO v_waiting, v_owed FROM positions q
+     WHERE account_id = r.account_id AND mode = r.mode AND window_id = r.window_id AND state = 'REDEEMING';
+    -- More or less cash than is owed is booked as it came, on the first position, and left to the reconciler as a difference.
+    v_extra := CASE WHEN v_next = 'PAID' THEN (p_details->>'paid_usdc')::numeric - v_owed END;
+    FOREACH v_position IN ARRAY coalesce(v_waiting, '{}') LOOP
       IF v_next = 'PAID' THEN
-        UPDATE positions SET paid_usdc = p.value + v_extra WHERE position_id = p.position_id;
+        PERFORM _pay(v_position, (SELECT _value(q) FROM positions q WHERE position_id = v_position) + v_extra);
         v_extra := 0;
-        PERFORM _position_event(p.position_id, 'PAID');
+        PERFORM _position_event(v_position, 'PAID');
       ELSE
-        PERFORM _position_event(p.position_id, 'REDEEM_FAILED');
+        PERFORM _position_event(v_position, 'REDEEM_FAILED');
       END IF;
-      PERFORM _rebook_position(p.position_id, 'redemption');
+    END LOOP;
+    FOREACH v_position IN ARRAY coalesce(v_waiting, '{}') LOOP
+      PERFORM _settle_facts(v_position, 'redemption');
     END LOOP;
   END IF;
   RETURN v_next;

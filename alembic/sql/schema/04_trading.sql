@@ -67,6 +67,7 @@ CREATE TABLE positions (
   sell_fees_usdc usdc NOT NULL DEFAULT 0,
   payout numeric,
   paid_usdc usdc,
+  paid_shares shares NOT NULL DEFAULT 0,
   peak_bid token_price,
   -- what the ledger carries for it now; the next booking posts the difference to what it should carry
   booked_reserved usdc NOT NULL DEFAULT 0,
@@ -85,6 +86,7 @@ CREATE TABLE positions (
   orphaned boolean NOT NULL DEFAULT false
 );
 COMMENT ON COLUMN positions.booked_pnl IS 'PNL bucket: negative is profit, as the profit left that bucket for CASH.';
+COMMENT ON COLUMN positions.paid_shares IS 'Shares that proved cash was paid for; what is held beyond them is owed (E21).';
 COMMENT ON COLUMN positions.exit_trigger_price IS 'The threshold that was reached: a fraction of the cost, not a price on the grid.';
 COMMENT ON COLUMN positions.counted IS 'It is in position_counters.open_count.';
 CREATE INDEX positions_active ON positions (account_id, mode) WHERE state NOT IN ('CLOSED', 'VOID');

@@ -10,8 +10,8 @@ from shared.domain.redemptions import RedemptionState
 
 _REDEEMABLE = text("""
 SELECT clock_timestamp() AS now, p.account_id, p.mode, p.window_id, w.condition_id, w.up_token, w.down_token, w.version, w.neg_risk,
-       coalesce(sum(p.bought_shares - p.sold_shares) FILTER (WHERE p.side = 'UP'), 0) AS up_shares,
-       coalesce(sum(p.bought_shares - p.sold_shares) FILTER (WHERE p.side = 'DOWN'), 0) AS down_shares,
+       coalesce(sum(p.bought_shares - p.sold_shares - p.paid_shares) FILTER (WHERE p.side = 'UP'), 0) AS up_shares,
+       coalesce(sum(p.bought_shares - p.sold_shares - p.paid_shares) FILTER (WHERE p.side = 'DOWN'), 0) AS down_shares,
        (SELECT count(*) FROM redemptions r WHERE r.account_id = p.account_id AND r.mode = p.mode AND r.window_id = p.window_id) AS attempts,
        (SELECT max(finished_at) FROM redemptions r WHERE r.account_id = p.account_id AND r.mode = p.mode
           AND r.window_id = p.window_id) AS last_finished_at
@@ -23,8 +23,8 @@ SELECT clock_timestamp() AS now, p.account_id, p.mode, p.window_id, w.condition_
 
 _PENDING = text("""
 SELECT r.*, w.condition_id, w.up_token, w.down_token, w.version, w.neg_risk, clock_timestamp() AS now,
-       coalesce(sum(p.bought_shares - p.sold_shares) FILTER (WHERE p.side = 'UP'), 0) AS up_shares,
-       coalesce(sum(p.bought_shares - p.sold_shares) FILTER (WHERE p.side = 'DOWN'), 0) AS down_shares
+       coalesce(sum(p.bought_shares - p.sold_shares - p.paid_shares) FILTER (WHERE p.side = 'UP'), 0) AS up_shares,
+       coalesce(sum(p.bought_shares - p.sold_shares - p.paid_shares) FILTER (WHERE p.side = 'DOWN'), 0) AS down_shares
   FROM redemptions r JOIN windows w USING (window_id)
   JOIN positions p ON p.account_id = r.account_id AND p.mode = r.mode AND p.window_id = r.window_id AND p.state = 'REDEEMING'
  WHERE r.state IN ('CLAIMED', 'SUBMITTED', 'UNKNOWN')
