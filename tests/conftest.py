@@ -214,9 +214,9 @@ def _no_secrets_left_over() -> Iterator[None]:
     forget_secrets()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def process_logs() -> Iterator[None]:
-    """Let a test configure the logs of this process, and undo it afterwards."""
+    """A test may configure the logs of this process, or run what does: undone afterwards, whoever comes next."""
     root = logging.getLogger()
     handlers, level = list(root.handlers), root.level
     hooks = sys.excepthook, sys.unraisablehook, threading.excepthook
