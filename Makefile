@@ -28,7 +28,7 @@ $(PYTHON):
 	@python3 -m venv $(VENV)
 
 $(READY): $(PYTHON) uv.lock pyproject.toml
-	@$(VENV)/bin/uv --version >/dev/null 2>&1 || { echo "→ installing uv into it"; $(PYTHON) -m pip install --quiet --disable-pip-version-check uv; }
+	@$(VENV)/bin/uv --version >/dev/null 2>&1 || { echo "→ installing uv into it"; $(PYTHON) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m ensurepip >/dev/null; $(PYTHON) -m pip install --quiet --disable-pip-version-check uv; }
 	@echo "→ installing the packages of uv.lock (a minute the first time)"
 	@UV_PROJECT_ENVIRONMENT=$(VENV) $(VENV)/bin/uv sync --frozen --quiet --inexact
 	@touch $@

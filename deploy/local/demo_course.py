@@ -104,7 +104,9 @@ async def watch(demo: Demo) -> None:
             await _pause_when_enough(demo, progress, demo.clock.monotonic() - began)
             if demo.problems or demo.interrupts.times > 1:
                 break
-            if demo.is_pausing and not progress.open_positions and not progress.unfinished:
+            # A window whose position was sold early still has to be settled: only then is it explained.
+            resolved = progress.settled >= progress.traded or bool(demo.interrupts.times)
+            if demo.is_pausing and resolved and not progress.open_positions and not progress.unfinished:
                 now = demo.clock.monotonic()
                 quiet_since = quiet_since if quiet_since is not None else now
                 if not await differences(demo) or now - quiet_since > AGREE_WITHIN_S:
