@@ -115,7 +115,9 @@ def simulator_program(options: DemoOptions, ready_file: Path) -> Program:
     """
     ready_file.unlink(missing_ok=True)
     hold_ms = TAKER_HOLD_MS * options.window_s // REAL_WINDOW_S
-    inherited = clean_environment(keep=("ONEBOOK_RECORDINGS", "SIMULATOR_RECORDINGS", "SIMULATOR_ASSETS"))
+    inherited = clean_environment(
+        keep=("ONEBOOK_RECORDINGS", "SIMULATOR_RECORDINGS", "SIMULATOR_ASSETS", "SIMULATOR_FEE_ROUNDING")
+    )
     return Program(
         "simulator",
         "services.simulator",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deploy.local.summary.queries import BookAccount, BookFill, BookSide
+from shared.domain.fees import FEE_STEP
 
 MUST_BE_AT_THE_VENUE = frozenset({"FILLED", "LIVE", "DELAYED", "CANCELLING", "EXPIRED", "UNKNOWN"})
 """Order states that say the venue took the order; a refused or killed one it need not remember."""
@@ -189,13 +190,15 @@ def _compare_fills(book: BookSide, truth: Truth, wallets: Mapping[str, str]) -> 
 
 
 def _compare_fill(fill: BookFill, trade: Mapping[str, Any]) -> Iterator[str]:
+    # Which way the venue rounds a fee is not known: a fill's own figure may be a step off, the residue is booked with
+    # the balance that shows it, and cash is compared to the micro-unit (E18).
     figures = (
-        ("shares", fill.shares, Decimal(trade["shares"])),
-        ("USDC", fill.usdc, Decimal(trade["cash"])),
-        ("fee", fill.fee, Decimal(trade["fee"])),
+        ("shares", fill.shares, Decimal(trade["shares"]), ZERO),
+        ("USDC", fill.usdc, Decimal(trade["cash"]), ZERO),
+        ("fee", fill.fee, Decimal(trade["fee"]), FEE_STEP),
     )
-    for name, ours, theirs in figures:
-        if ours != theirs:
+    for name, ours, theirs, allowed in figures:
+        if abs(ours - theirs) > allowed:
             yield f"trade {fill.trade_id}: {name}: Book {exact(ours)}, venue {exact(theirs)}"
     if fill.side != trade["side"]:
         yield f"trade {fill.trade_id}: Book {fill.side}, venue {trade['side']}"

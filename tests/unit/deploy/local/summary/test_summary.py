@@ -101,7 +101,7 @@ def test_equal_books_have_no_difference():
         (("wallets", WALLET, "tokens", TOKEN, "mined"), "3.999999", "token 777777777777…: Book 4.000000"),
         (("wallets", WALLET, "tokens"), {}, "token 777777777777…: Book 4.000000, venue 0.000000 shares"),
         (("orders", 0, "matched"), "4.000001", "Book 4.000000, venue 4.000001 shares traded"),
-        (("trades", 0, "fee"), "0.070001", "trade trade-1: fee: Book 0.070000, venue 0.070001"),
+        (("trades", 0, "fee"), "0.070011", "trade trade-1: fee: Book 0.070000, venue 0.070011"),
         (("trades", 0, "shares"), "4.000001", "trade trade-1: shares"),
         (("trades", 0, "cash"), "2.000000", "trade trade-1: USDC"),
         (("trades", 0, "side"), "SELL", "trade trade-1: Book BUY, venue SELL"),
@@ -186,3 +186,7 @@ def test_an_empty_run_has_no_latency():
 def test_the_summary_is_written_as_json(tmp_path):
     write(summary(), tmp_path / "new" / "s.json")
     assert json.loads((tmp_path / "new" / "s.json").read_text())["mismatches"] == 0
+
+
+def test_a_fee_rounded_the_other_way_is_no_difference_while_the_cash_agrees():
+    assert differences(truth=changed("trades", 0, "fee", value="0.070010")) == []
