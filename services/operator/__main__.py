@@ -4,6 +4,7 @@ import typer
 
 from services.operator import reports, switches
 from services.operator.accounts import account_app, session_app
+from services.operator.canary.command import canary_app
 from services.operator.switches import breaker_app, control_app
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ app.add_typer(account_app, name="account")
 app.add_typer(session_app, name="session")
 app.add_typer(breaker_app, name="breaker")
 app.add_typer(control_app, name="control")
+app.add_typer(canary_app, name="canary")
 
 if __name__ == "__main__":
     app()

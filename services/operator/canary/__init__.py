@@ -1,0 +1,1 @@
+"""canary verify: the ten points a person checks of each window the canary traded (S2)."""
