@@ -2,7 +2,7 @@
 
 Decides   whether a signal passes the gate; the price and size of an order; what an answer means.
 Reads     signals, windows, books_now, positions, controls, the gate: one fresh read before every decision.
-Writes    market_facts, venue_balances, venue_clock: what it last read at the venue.
+Writes    market_facts, venue_balances, venue_clock: what it last read at the venue; dry_run_comparisons.
 Calls     take_epoch, claim_entry, claim_exit, claim_redeem, refuse_signal, record_outcome, apply_trade,
           apply_order_evidence, resolve_unknown, record_redemption, trip_breaker, raise_alert, beat.
 Listens   signal_created, exit_requested, position_changed, order_changed, gate_changed.

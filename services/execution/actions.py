@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.db.engine import Database
 from shared.db.lock import LockSession
-from shared.db.queries import exits, gate, lifecycle, orders, redemptions, status, venue_facts
+from shared.db.queries import dry_runs, exits, gate, lifecycle, orders, redemptions, status, venue_facts
 from shared.domain.books import Book
 from shared.domain.breaker import TripReason
 from shared.domain.facts import MarketFacts
@@ -155,6 +155,12 @@ async def fee_of_order(database: Database, order: OrderId) -> FeeSchedule | None
 async def open_stories(database: Database) -> list[OpenStory]:
     """Return the orders the venue still has to explain."""
     return await database.retry_read(orders.open_stories)
+
+
+async def compare_dry_runs(database: Database) -> int:
+    """Set each finished dry run beside what happened; returns how many were new."""
+    async with database.begin() as tx:
+        return await dry_runs.compare(tx)
 
 
 async def exits_due(database: Database) -> list[ExitDue]:

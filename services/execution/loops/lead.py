@@ -8,7 +8,13 @@ from services.execution.loops.confirmations import confirm
 from services.execution.loops.desk import Desk
 from services.execution.loops.entries import enter
 from services.execution.loops.exits import leave
-from services.execution.loops.readings import keep_warm, read_balances, read_clock, read_markets
+from services.execution.loops.readings import (
+    compare_dry_runs,
+    keep_warm,
+    read_balances,
+    read_clock,
+    read_markets,
+)
 from services.execution.loops.redemptions import redeem
 from services.execution.loops.user_channel import hear
 from services.execution.metrics import EPOCH, LEADING
@@ -85,6 +91,7 @@ async def _run_loops(desk: Desk, session: LockSession, pulse: LoopPulse) -> None
                 read_balances(desk, pulse),
                 read_clock(desk, pulse),
                 keep_warm(desk),
+                compare_dry_runs(desk, pulse),
                 *(hear(desk, account) for account in desk.executors.live_accounts()),
             )
         ]

@@ -18,6 +18,7 @@ MARKET_OLD_AFTER_S = 8
 BALANCES_EVERY_S = 3.0
 CLOCK_EVERY_S = 15.0
 WARM_EVERY_S = 2.0
+COMPARE_EVERY_S = 5.0
 log = get_logger()
 
 
@@ -105,3 +106,13 @@ async def read_clock(desk: Desk, pulse: LoopPulse) -> None:
             own_ms = Decimal((ours - database) // timedelta(microseconds=1)) / 1000
             await actions.store_clock(desk.database, "clob", offset_ms=venue.offset_s * 1000 + own_ms)
         await asyncio.sleep(CLOCK_EVERY_S)
+
+
+async def compare_dry_runs(desk: Desk, pulse: LoopPulse) -> None:
+    """Set every dry run whose window is over beside what happened (E12)."""
+    while True:
+        pulse.tick()
+        new = await actions.compare_dry_runs(desk.database)
+        if new:
+            log.info("dry_runs_compared", orders=new)
+        await asyncio.sleep(COMPARE_EVERY_S)
