@@ -293,3 +293,52 @@ def test_an_unreachable_database_ends_it_after_three_tries(street: Street) -> No
         assert process.process.wait(timeout=30) == 1
         assert "3 tries" in process.output()
         assert os.environ.get("DATABASE_URL") is None or True
+
+
+def test_an_answer_that_cannot_be_recorded_trips_and_ends_the_executor(street: Street) -> None:
+    """The venue said yes and the Book could not be told: stop, say so, and let the next one find the row (E7)."""
+    street.open_market()
+    with street.executing() as first:
+        epoch = street.lead(first, after=street.desk.epoch)
+        street.desk.owner.execute("REVOKE EXECUTE ON FUNCTION record_outcome FROM onebook_execution")
+        signal_id = street.say()
+        assert first.process.wait(timeout=20) == 1
+        assert street.desk.gate()["breaker_reason"] == "POSITION_TRACKING_FAILED"
+        assert (
+            street.desk.one("SELECT state FROM orders WHERE signal_id = %s", signal_id)["state"]
+            == "SUBMITTING"
+        )
+        assert street.desk.all(
+            "SELECT 1 FROM alerts WHERE kind = 'breaker_tripped' AND severity = 'CRITICAL'"
+        )
+    street.desk.owner.execute("GRANT EXECUTE ON FUNCTION record_outcome TO onebook_execution")
+    with street.executing() as second:
+        street.lead(second, after=epoch)
+        street.tick()
+        later = street.desk.signal(street.window["slug"], ordinal=1, token_id=street.window["up_token"])
+        until(
+            "no further order",
+            lambda: street.desk.all(
+                "SELECT 1 FROM signals WHERE signal_id = %s AND refusal = 'BREAKER_OPEN'", later
+            ),
+        )
+        assert street.desk.one("SELECT count(*) AS n FROM orders")["n"] == 1
+
+
+@only("PAPER")
+def test_an_order_nobody_confirms_within_five_seconds_is_unknown(street: Street) -> None:
+    """Delayed is neither matched nor dead; after five seconds not knowing is Unknown, and stops trading (E9)."""
+    name = street.open_market()
+    street.desk.take_epoch()
+    claim = street.desk.claim(
+        street.desk.signal(name, token_id=street.window["up_token"]), token_id=street.window["up_token"]
+    )
+    assert claim.refused is None
+    street.desk.record(claim.order_id, "DELAYED")
+    street.desk.do("execution", "SELECT pg_advisory_unlock_all()")
+    with street.executing() as process:
+        street.lead(process, after=street.desk.epoch)
+        until("it is Unknown", lambda: street.desk.order_row(claim)["state"] == "UNKNOWN")
+        assert street.desk.gate()["breaker_reason"] == "ORDER_UNKNOWN"
+        evidence = street.desk.all("SELECT details FROM order_evidence WHERE kind = 'READING'")
+        assert evidence[-1]["details"]["reason"] == "NOT_CONFIRMED_WITHIN_5_S"
