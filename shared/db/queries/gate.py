@@ -8,6 +8,7 @@ from sqlalchemy import Row, text
 
 from shared.db.engine import Tx
 from shared.db.queries.rows import milliseconds, read_book, read_fee, read_risk
+from shared.db.queries.windows import to_window
 from shared.domain.breaker import BreakerState, KillSwitch
 from shared.domain.controls import ControlInvalid, Controls, parse_controls
 from shared.domain.facts import (
@@ -22,7 +23,6 @@ from shared.domain.facts import (
 )
 from shared.domain.ids import (
     AccountId,
-    ConditionId,
     InstanceId,
     Instrument,
     SignalId,
@@ -33,7 +33,7 @@ from shared.domain.ids import (
 from shared.domain.modes import Mode
 from shared.domain.readings import GateRead
 from shared.domain.signals import Signal, SignalState
-from shared.domain.windows import SettlementRule, Side, Window, WindowState
+from shared.domain.windows import Side
 
 
 async def new_signals(tx: Tx) -> list[SignalId]:
@@ -119,7 +119,7 @@ async def gate_read(tx: Tx, signal: SignalId, *, epoch: int) -> GateRead | None:
         created_at=row.created_at,
         signal=_signal(row),
         signal_state=SignalState(row.signal_state),
-        window=_window(row),
+        window=to_window(row, state=row.window_state),
         guard=GuardFacts(
             leader=row.epoch == epoch,
             reconciled=row.reconciled_at is not None,
@@ -178,30 +178,6 @@ def _signal(row: Row[Any]) -> Signal:
         expires_at=row.expires_at,
         risk=read_risk(row.risk),
         evidence=row.evidence,
-    )
-
-
-def _window(row: Row[Any]) -> Window:
-    return Window(
-        window_id=WindowId(row.window_id),
-        instrument=Instrument(row.instrument),
-        series=row.series,
-        interval_s=row.interval_s,
-        opens_at=row.opens_at,
-        closes_at=row.closes_at,
-        state=WindowState(row.window_state),
-        rule=SettlementRule(row.rule),
-        lookback_s=row.lookback_s,
-        condition_id=None if row.condition_id is None else ConditionId(row.condition_id),
-        up_token=None if row.up_token is None else TokenId(row.up_token),
-        down_token=None if row.down_token is None else TokenId(row.down_token),
-        tick=row.tick,
-        min_size=row.min_size,
-        fee=read_fee(row.fee_rate, row.fee_exponent, taker_only=row.fee_taker_only),
-        neg_risk=row.neg_risk,
-        version=row.version,
-        accepting=row.accepting,
-        strike=row.strike,
     )
 
 

@@ -41,8 +41,8 @@ class ResolutionRow:
     resolved_at: datetime | None
 
 
-def to_window(row: Any) -> Window:
-    """Return the domain value of a row that has COLUMNS."""
+def to_window(row: Any, *, state: str | None = None) -> Window:
+    """Return the domain value of a row that has COLUMNS; ``state`` where the row calls the window's own otherwise."""
     return Window(
         window_id=WindowId(row.window_id),
         instrument=Instrument(row.instrument),
@@ -50,7 +50,7 @@ def to_window(row: Any) -> Window:
         interval_s=row.interval_s,
         opens_at=row.opens_at,
         closes_at=row.closes_at,
-        state=WindowState(row.state),
+        state=WindowState(row.state if state is None else state),
         rule=SettlementRule(row.rule),
         lookback_s=row.lookback_s,
         condition_id=None if row.condition_id is None else ConditionId(row.condition_id),

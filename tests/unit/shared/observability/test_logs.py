@@ -55,10 +55,10 @@ def test_a_correlation_id_stands_beside_the_event(lines):
 
 
 def test_the_lines_of_libraries_look_the_same(lines):
-    logging.getLogger("some.library").warning("it went %s", "wrong")
+    logging.getLogger("some.package").warning("it went %s", "wrong")
     (line,) = lines()
     assert (line["module"], line["level"], line["event"]) == ("probe", "WARNING", "it went wrong")
-    assert line["context"]["library"] == "some.library"
+    assert line["context"]["library"] == "some.package"
 
 
 def test_libraries_that_print_addresses_are_kept_quiet(lines):
