@@ -21,6 +21,7 @@ from shared.venue.refusals import ReadFailed, Refusal
 
 POLL_S = 0.5
 LATE_AFTER = timedelta(minutes=30)
+LOST_AFTER = timedelta(minutes=1)
 log = get_logger()
 
 
@@ -105,7 +106,11 @@ async def _follow(desk: Desk, session: LockSession, pending: PendingRedemption) 
 async def _look(
     executor: Executor, pending: PendingRedemption
 ) -> tuple[RedemptionEvent | None, dict[str, Decimal | str]]:
-    """Return what the relayer and the balance prove: the tokens gone is the payout made, whoever redeemed them."""
+    """Return what the relayer and the token balance prove.
+
+    PAID is the receipt confirmed and the tokens gone, or, without a receipt, the tokens gone: whoever redeemed them,
+    the venue paid. The amount is what the payout owes; the reconciler compares it with the cash that is there.
+    """
     stage = RedemptionStage.PENDING
     if pending.ticket is not None:
         reading = await executor.redemption_state(RedemptionTicket(pending.ticket))
@@ -127,6 +132,19 @@ async def _look(
         if shares > 0
     ]
     balances = await executor.balances(held, refresh=True)
-    if balances is None or any(balances.tokens.get(token, Decimal(1)) > 0 for token in held):
+    if balances is None:
         return None, {}
-    return RedemptionEvent.PAID, {"paid_usdc": pending.expected_usdc, "reason": f"TOKENS_GONE {stage}"}
+    gone = all(balances.tokens.get(token, Decimal(1)) == 0 for token in held)
+    return _judge(pending, stage, gone=gone)
+
+
+def _judge(
+    pending: PendingRedemption, stage: RedemptionStage, *, gone: bool
+) -> tuple[RedemptionEvent | None, dict[str, Decimal | str]]:
+    """Return what receipt and token balance prove together; None while they prove nothing."""
+    if gone and (pending.ticket is None or stage is RedemptionStage.CONFIRMED):
+        return RedemptionEvent.PAID, {"paid_usdc": pending.expected_usdc, "reason": f"TOKENS_GONE {stage}"}
+    if not gone and pending.ticket is None and pending.now > pending.claimed_at + LOST_AFTER:
+        # Nobody has a receipt and the tokens are still ours: asking again is safe, a second payout pays nothing.
+        return RedemptionEvent.FAILED, {"reason": "NO_RECEIPT"}
+    return None, {}

@@ -22,7 +22,9 @@ MEASURED = [asset for asset, figures in ASSETS.items() if figures.measured]
 @pytest.fixture(scope="module")
 def root() -> Path:
     if "ONEBOOK_RECORDINGS" not in os.environ:
-        pytest.skip("set ONEBOOK_RECORDINGS to the folder that holds the recorded sets")
+        pytest.skip(
+            "the generator's constants are not measured again: set ONEBOOK_RECORDINGS to the folder of the recorded sets"
+        )
     return Path(os.environ["ONEBOOK_RECORDINGS"])
 
 

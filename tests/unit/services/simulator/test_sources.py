@@ -62,7 +62,9 @@ def story(request: pytest.FixtureRequest) -> Told:
     source: str = request.param
     root = os.environ.get("ONEBOOK_RECORDINGS")
     if source.startswith("recordings:") and root is None:
-        pytest.skip("set ONEBOOK_RECORDINGS to the folder that holds the recorded sets")
+        pytest.skip(
+            "replays of the recorded sets are not checked: set ONEBOOK_RECORDINGS to the folder of the recorded sets"
+        )
     return told(Settings(source=source, recordings=Path(root) if root else None))
 
 
@@ -246,7 +248,9 @@ def test_recorded_windows_go_round_for_ever() -> None:
 
 def test_a_binance_recording_keeps_its_windows_that_settled_against_binance() -> None:
     if "ONEBOOK_RECORDINGS" not in os.environ:
-        pytest.skip("set ONEBOOK_RECORDINGS to the folder that holds the recorded sets")
+        pytest.skip(
+            "replays of the recorded sets are not checked: set ONEBOOK_RECORDINGS to the folder of the recorded sets"
+        )
     source = "recordings:bbo_binance_btc5m_20260225"
     settings = Settings(source=source, recordings=Path(os.environ["ONEBOOK_RECORDINGS"]))
     world = world_from(settings, START_MS)
