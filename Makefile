@@ -12,9 +12,15 @@ WINDOWS ?= 0
 MODE ?= PAPER
 HEADLESS ?=
 SUMMARY ?=
-export WINDOWS MODE HEADLESS SUMMARY
+ONLY ?=
+OUT ?=
+CELL ?=
+SEED ?=
+PAIRS ?=
+ROWS ?=
+export WINDOWS MODE HEADLESS SUMMARY ONLY OUT CELL SEED PAIRS ROWS
 
-.PHONY: help setup demo test lint types imports format migrate migrate-down partitions sim health doctor database database-stop
+.PHONY: help setup demo test lint types imports format migrate migrate-down partitions fault-matrix mutate-guards bench record replay-batches check-gaps sim health doctor database database-stop
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +76,24 @@ migrate-down: $(READY) ## undo the last N=1 migrations
 
 partitions: $(READY) ## make the days ahead of the tick tables, drop those past retention
 	@$(WITH_DATABASE) $(PYTHON) -m services.operator partitions
+
+fault-matrix: $(READY) ## every crash point x every venue answer: CELL=point/answer SEED=n PAIRS=200 OUT=file.json
+	@$(PYTHON) -m tests.simulation.matrix
+
+mutate-guards: $(READY) ## remove each guard once and see a named test fail: ONLY=name OUT=file.json
+	@$(PYTHON) -m tests.guards
+
+bench: $(READY) ## ratios against floors, in one run: ONLY=latency OUT=file.json
+	@$(PYTHON) -m tests.benchmarks
+
+record: $(READY) ## capture every feed and trade nothing: the collector alone, for as long as you like
+	@$(WITH_DATABASE) $(PYTHON) -m deploy.local.record
+
+replay-batches: $(READY) ## store what once failed to be stored; adds no duplicate
+	@$(WITH_DATABASE) $(PYTHON) -m services.operator replay-batches
+
+check-gaps: $(READY) ## list gaps over a minute of the last 24 h; fails if there is one
+	@$(WITH_DATABASE) $(PYTHON) -m services.operator check-gaps
 
 sim: $(READY) ## run the simulated venue and feeds alone; ARGUMENTS="--scenario demo"
 	@$(PYTHON) -m services.simulator $(ARGUMENTS)
