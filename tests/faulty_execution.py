@@ -10,7 +10,7 @@ from shared.runtime.service import run_service
 
 
 def _die_at(wanted: str, name: str) -> None:
-    if name == wanted:
+    if name == wanted or name.endswith(f".{wanted}"):
         os.kill(os.getpid(), signal.SIGKILL)
 
 

@@ -22,6 +22,7 @@ from shared.domain.ids import AccountId, Epoch
 from shared.domain.modes import Mode
 from shared.observability.logs import get_logger
 from shared.runtime.clock import Clock
+from shared.runtime.faultpoints import fault_point
 from shared.runtime.pulse import LoopPulse
 from shared.venue.refusals import VenueProblem
 
@@ -91,6 +92,7 @@ class Comparison:
         except VenueProblem as problem:
             log.warning("comparison_failed", account_id=account, reason=str(problem))
             run = Run((account, Mode.LIVE), epoch, started_at, {}, error=str(problem))
+        fault_point("reconcile.compared")
         await self._keep(run)
         metrics.COMPARISON_S.observe(self.clock.monotonic() - began)
         return run
@@ -123,8 +125,10 @@ class Comparison:
         before = await self._book(account, markets)
         orders = [order.order_id for order in before.orders if wants_look(order, before.now)]
         venue = await self.desk.ask(account, markets=markets, orders=orders)
+        fault_point("reconcile.asked")
         book = await self._book(account, markets)
         if await self._repair(book, venue):
+            fault_point("reconcile.repaired")
             book = await self._book(account, markets)
         await self._settle_cash(account, book, venue)
         return await self._book(account, markets), venue
@@ -232,6 +236,7 @@ class Startup:
                 )
                 summary[f"{account}/{mode}"] = {**answer, "book": [*broken, *answer["book"]]}
         if await actions.mark_reconciled(self.database, epoch, summary):
+            fault_point("epoch.reconciled")
             log.info("epoch_reconciled", epoch=epoch, summary=summary)
         metrics.EPOCH_RECONCILED.set(epoch)
         return epoch

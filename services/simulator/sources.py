@@ -15,7 +15,7 @@ from services.simulator.timeline import Schedule, Timeline
 from services.simulator.world import FeedTick, Ladder, SimWindow, World, WorldSettings
 
 RECORDINGS_PREFIX = "recordings:"
-SHORTEST_WINDOW_S = 15
+SHORTEST_WINDOW_S = 4
 # A reader draws prices on a one-second grid in reality; compressed, an average keeps at least 15 prices.
 TICKS_MS = (1000, 500, 250, 200, 125, 100, 50)
 LEAST_POINTS = 15

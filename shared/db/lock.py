@@ -19,6 +19,7 @@ from shared.db.engine import connect_raw, is_connection_error
 from shared.db.severing import severed_after
 from shared.observability.logs import get_logger
 from shared.runtime.clock import Clock
+from shared.runtime.faultpoints import fault_point
 from shared.runtime.pulse import LoopPulse
 
 EXECUTOR_LOCK_KEY = 5712041998443917312
@@ -184,9 +185,11 @@ class LockCandidate:
             assert answer is not None
             if not answer[0]:
                 return None
+            fault_point("epoch.lock_won")
             sent_at = self._clock.boottime()
             cursor = await connection.execute("SELECT take_epoch(%s)", [self._instance])
             taken = await cursor.fetchone()
+            fault_point("epoch.taken")
         assert taken is not None
         log.info("lock_acquired", epoch=taken[0], instance=self._instance)
         return LockSession(connection, epoch=taken[0], clock=self._clock, last_sent_at=sent_at)

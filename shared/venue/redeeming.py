@@ -79,7 +79,9 @@ class RelayerRedeeming:
         except (ReadFailed, Refusal) as problem:
             return KnownFailure("NOT_PREPARED", {"problem": str(problem)})
         body = self._batch(calls, nonce, request)
-        answer = await self._writes.send("POST", "/submit", headers=self._relayer_key.headers(), body=body)
+        answer = await self._writes.send(
+            "POST", "/submit", headers=self._relayer_key.headers(), body=body, act="redeem"
+        )
         return classify_relayer_answer(
             answer.status, answer.headers, answer.body, answer.fault, began_send=answer.began_send
         )

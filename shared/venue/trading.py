@@ -96,7 +96,12 @@ class LiveTrading:
         """Post the order's stored bytes once; ``before_send`` runs with no await between it and the write (E3)."""
         headers = self._credentials.headers("POST", "/order", prepared.body, self._clock.now())
         answer = await self._writes.send(
-            "POST", "/order", headers=headers, body=prepared.body, before_send=before_send
+            "POST",
+            "/order",
+            headers=headers,
+            body=prepared.body,
+            before_send=before_send,
+            act=prepared.intent.purpose.lower(),
         )
         return classify_order_answer(
             answer.status,

@@ -16,6 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import h11
 
 from shared.runtime.clock import Clock
+from shared.runtime.faultpoints import fault_point
 from shared.venue.http import tls_context
 from shared.venue.outcome import TransportFault
 
@@ -129,8 +130,11 @@ class HttpWrites:
         headers: Mapping[str, str],
         body: str,
         before_send: Callable[[], bool] = _always,
+        act: str = "",
     ) -> WriteAnswer:
         """Send one request and return its answer or fault; never raises for the network, never repeats.
+
+        ``act`` names what is sent, for the crash point after the write.
 
         Raises:
             CancelledError: passed on; whatever left before it has left.
@@ -142,13 +146,13 @@ class HttpWrites:
             return WriteAnswer(fault=TransportFault.POOL)
         try:
             return await self._send_in_slot(
-                _request_bytes(self._url, method, path, headers, body), method, before_send
+                _request_bytes(self._url, method, path, headers, body), method, before_send, act
             )
         finally:
             self._slots.release()
 
     async def _send_in_slot(
-        self, request: bytes, method: str, before_send: Callable[[], bool]
+        self, request: bytes, method: str, before_send: Callable[[], bool], act: str
     ) -> WriteAnswer:
         self._drop_stale()
         try:
@@ -162,6 +166,8 @@ class HttpWrites:
                 return WriteAnswer(fault=TransportFault.NOT_SENT)
             # No await since the check: the send begins here or not at all (E3).
             connection.write(request)
+            if act:
+                fault_point("post.sent", act)
             async with asyncio.timeout(self._answer_s):
                 answer, keep = await _read_answer(connection, method)
         except TimeoutError:

@@ -88,9 +88,10 @@ async def send(
     Raises:
         RecordingFailed: the answer could not be recorded.
     """
-    fault_point("post.before_check")
+    act = prepared.intent.purpose.lower()
+    fault_point("post.before_check", act)
     outcome = await executor.submit(prepared, before_send=ticket, book=book)
-    fault_point("post.answered")
+    fault_point("post.answered", act)
     answered_at = desk.clock.now()
     answer = read_answer(outcome, fee=fee)
     if ticket.sent_at is not None:
@@ -118,7 +119,8 @@ async def _record(
 ) -> OrderState:
     """Record an answer; a lost COMMIT is repeated, because repeating the record changes nothing."""
     intent = prepared.intent
-    fault_point("record.before")
+    act = intent.purpose.lower()
+    fault_point("record.before", act)
     for attempt in range(1, RECORD_TRIES + 1):
         try:
             state = await actions.record_answer(desk.database, prepared.order_id, answer.event, details)
@@ -138,7 +140,7 @@ async def _record(
                     context,
                 )
             raise RecordingFailed(prepared.order_id) from error
-        fault_point("record.committed")
+        fault_point("record.committed", act)
         return state
     raise RecordingFailed(prepared.order_id)
 

@@ -42,6 +42,7 @@ async def _begin(desk: Desk, session: LockSession, due: Redeemable) -> None:
     if executor is None:
         return
     redemption = redemption_id(due.account_id, due.mode, due.window_id, attempt=due.attempts + 1)
+    fault_point("redeem.before")
     claim = await actions.claim_redeem(session, due, redemption=redemption, cash_before_usdc=None)
     fault_point("redeem.claimed")
     if claim.refused is not None:
@@ -96,7 +97,9 @@ async def _follow(desk: Desk, session: LockSession, pending: PendingRedemption) 
         return
     if event is None:
         return
+    fault_point("redeem.proved")
     await actions.record_redemption(desk.database, pending.redemption_id, event, details)
+    fault_point("redeem.closed")
     REDEMPTIONS.labels(event).inc()
     log.info(
         "redemption_ended", redemption_id=pending.redemption_id, window_id=pending.window_id, learnt=event

@@ -8,6 +8,7 @@ from services.execution.metrics import TRADES
 from shared.domain.fees import taker_fee
 from shared.domain.ids import AccountId
 from shared.observability.logs import get_logger
+from shared.runtime.faultpoints import fault_point
 from shared.venue.events import Connected, OrderUpdate, TradeSeen, Unreadable
 
 log = get_logger()
@@ -40,5 +41,7 @@ async def _record(desk: Desk, seen: TradeSeen) -> None:
     trade = seen.trade
     if not seen.fee_known and trade.is_taker:
         trade = replace(trade, fee_usdc=taker_fee(trade.shares, trade.price, fee))
+    fault_point("trade.heard")
     changes = await actions.record_trades(desk.database, (trade,), "user_channel")
+    fault_point("trade.recorded")
     TRADES.labels(changes[0]).inc()

@@ -20,6 +20,7 @@ from shared.domain.ids import WindowId
 from shared.domain.settlement import Direction, Resolution, ResolutionConflict
 from shared.observability.logs import get_logger
 from shared.runtime.clock import Clock
+from shared.runtime.faultpoints import fault_point
 from shared.runtime.pulse import LoopPulse
 from shared.venue.listings import MarketListing, Resolutions
 from shared.venue.reading import PublicReading
@@ -84,7 +85,9 @@ class Settlement:
                 log.error("window_unresolved", window_id=window.window_id)
             return False
         ending = await self._ending(window, said, word)
+        fault_point("settle.read")
         if await actions.settle(self.database, window, ending):
+            fault_point("settle.recorded")
             metrics.SETTLED.labels(ending.ours).inc()
             metrics.CLOSE_TO_SETTLED_S.observe(window.age.total_seconds())
             log.info(
