@@ -302,7 +302,7 @@ def test_the_banner_says_what_is_recorded_and_what_is_derived(story: Told) -> No
         ({"assets": ("nope",)}, "unknown assets nope"),
         ({"assets": ()}, "at least one asset"),
         ({"source": "wishes"}, "unknown source"),
-        ({"window_s": 10}, "at least 15 s"),
+        ({"window_s": 3}, "at least 4 s"),
         ({"lookback_s": 31}, "look-back of 31 s"),
     ],
 )
