@@ -21,6 +21,7 @@ from services.simulator.truth import exact, truth, wallet_truth
 from services.simulator.venue import Venue, answer, error
 
 PREFIX: Final = "/_sim"
+_ARMING: Final = ("name", "match", "times", "seconds")
 Act = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
@@ -52,7 +53,10 @@ def control_routes(control: Control) -> list[web.RouteDef]:
         return answer(dict(control.urls))
 
     async def read_faults(_request: web.Request) -> web.Response:
-        kinds = {name: {"stage": kind.stage, "does": kind.does} for name, kind in KINDS.items()}
+        kinds = {
+            name: {"stage": kind.stage, "does": kind.does, "options": dict(kind.options)}
+            for name, kind in KINDS.items()
+        }
         return answer({"kinds": kinds, "armed": [_shown(armed) for armed in venue.faults.armed()]})
 
     async def disarm(request: web.Request) -> web.Response:
@@ -130,6 +134,7 @@ def _arm(venue: Venue, body: Mapping[str, Any]) -> dict[str, Any]:
             match=None if match is None else {str(key): str(value) for key, value in match.items()},
             times=int(body.get("times", 1)),
             seconds=float(body.get("seconds", 30.0)),
+            **{key: str(value) for key, value in body.items() if key not in _ARMING},
         )
     except UnknownFault as unknown:
         raise ValueError(f"unknown fault {unknown}; there are {', '.join(KINDS)}") from unknown
@@ -149,6 +154,7 @@ def _shown(armed: Armed) -> dict[str, Any]:
         "match": dict(armed.match),
         "times": armed.times,
         "seconds": armed.seconds,
+        **armed.options,
     }
 
 

@@ -1,61 +1,23 @@
-"""The named faults of the fake venue: one table, armed by name, taken where they strike. PURE.
+"""The named faults of the fake venue: armed by name, taken where they strike. PURE.
 
-A fault is armed with facts it must match (``{"path": "/order"}``) and how often it strikes. The code that serves a
-request, a frame, a settlement or a listing asks ``take`` for its stage; what the fault then does is written there.
+A fault is armed with facts it must match (``{"wallet": "0x…", "side": "BUY"}``) and how often it strikes; a fact it
+does not name may be anything. The code that serves a request, a frame, a settlement or a listing asks ``take`` for its
+stage; what the fault then does is written there. ``fault_kinds`` is the table.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Final, Literal
+from typing import Final
 
-Stage = Literal["request", "answer", "frame", "settlement", "listing"]
+from services.simulator.fault_kinds import KINDS, Kind, Stage
+
+__all__ = ["FOR_EVER", "KINDS", "Armed", "Facts", "Faults", "UnknownFault"]
+
 FOR_EVER: Final = -1
+Facts = Mapping[str, str | Collection[str]]
+"""What is so about a request, a frame, an order …; a collection is matched by any of its values."""
 
-_ORDER_POST: Final = MappingProxyType({"method": "POST", "path": "/order"})
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A fault the venue knows."""
-
-    name: str
-    stage: Stage
-    does: str
-    match: Mapping[str, str] = field(default_factory=dict)
-
-
-KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
-    {
-        kind.name: kind
-        for kind in (
-            Kind("timeout_not_placed", "request", "never answers, nothing processed", _ORDER_POST),
-            Kind(
-                "late_arrival",
-                "request",
-                "hangs `seconds`, then processes; the caller is long gone",
-                _ORDER_POST,
-            ),
-            Kind("http_425", "request", "425, engine restarting, nothing processed", _ORDER_POST),
-            Kind("http_429", "request", "429 with Retry-After, nothing processed", _ORDER_POST),
-            Kind("http_500", "request", "500, nothing processed", _ORDER_POST),
-            Kind("http_503", "request", "503, trading disabled, nothing processed", _ORDER_POST),
-            Kind("html_403", "request", "403 with Cloudflare's HTML, nothing processed", _ORDER_POST),
-            Kind("accept_then_timeout", "answer", "processed, but never answered", _ORDER_POST),
-            Kind("accept_then_reset", "answer", "processed, then the connection is cut", _ORDER_POST),
-            Kind("http_500_after_accept", "answer", "processed, answered 500", _ORDER_POST),
-            Kind("unreadable_answer", "answer", "processed, answered 200 with no JSON", _ORDER_POST),
-            Kind("duplicate_event", "frame", "the frame is sent twice"),
-            Kind("drop_event", "frame", "the frame is not sent"),
-            Kind("silent_socket", "frame", "no frame is sent; pings are answered"),
-            Kind("malformed_frame", "frame", "the frame is cut in half"),
-            Kind("match_then_failed", "settlement", "MATCHED, then FAILED: the fill did not happen"),
-            Kind("match_then_retrying", "settlement", "MATCHED, RETRYING, then MINED and CONFIRMED late"),
-            Kind("unknown_market_version", "listing", "the next window is listed with version v9"),
-            Kind("unknown_fee_type", "listing", "the next window is listed with an unknown fee type"),
-        )
-    }
-)
+_CALL: Final = ("host", "method", "path")
 
 
 class UnknownFault(ValueError):
@@ -70,6 +32,7 @@ class Armed:
     match: Mapping[str, str]
     times: int
     seconds: float
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 class Faults:
@@ -78,14 +41,32 @@ class Faults:
     def __init__(self) -> None:
         self._armed: list[Armed] = []
 
+    def __bool__(self) -> bool:
+        """Return whether anything is armed: facts need not be gathered for nobody."""
+        return bool(self._armed)
+
     def arm(
-        self, name: str, *, match: Mapping[str, str] | None = None, times: int = 1, seconds: float = 30.0
+        self,
+        name: str,
+        *,
+        match: Mapping[str, str] | None = None,
+        times: int = 1,
+        seconds: float = 30.0,
+        **options: str,
     ) -> Armed:
-        """Arm a fault; ``match`` replaces the kind's own facts; raise UnknownFault for a name not in the table."""
+        """Arm a fault. ``match`` narrows the kind's own facts; one naming a call (host, method, path) replaces them.
+
+        Raises:
+            UnknownFault: no fault of that name, or an option it does not have.
+        """
         kind = KINDS.get(name)
         if kind is None:
             raise UnknownFault(name)
-        armed = Armed(kind, kind.match if match is None else dict(match), times, seconds)
+        if unknown := options.keys() - kind.options.keys():
+            raise UnknownFault(f"{name} with {', '.join(sorted(unknown))}")
+        given = {key: value.lower() if key == "wallet" else value for key, value in (match or {}).items()}
+        wanted = given if any(key in given for key in _CALL) else {**kind.match, **given}
+        armed = Armed(kind, wanted, times, seconds, {**kind.options, **options})
         self._armed.append(armed)
         return armed
 
@@ -100,7 +81,7 @@ class Faults:
         """Yield what still waits to strike."""
         return iter(self._armed)
 
-    def take(self, stage: Stage, **facts: str) -> Armed | None:
+    def take(self, stage: Stage, **facts: str | Collection[str]) -> Armed | None:
         """Return the fault that strikes now and count it; None lets the world go on."""
         for armed in self._armed:
             if armed.kind.stage == stage and _matches(armed.match, facts):
@@ -111,7 +92,7 @@ class Faults:
                 return armed
         return None
 
-    def sent(self, text: str, **facts: str) -> Sequence[str]:
+    def sent(self, text: str, **facts: str | Collection[str]) -> Sequence[str]:
         """Return what a stream sends for one frame: nothing, the frame, the frame twice, or half of it."""
         if not self._armed:
             return (text,)
@@ -129,8 +110,11 @@ class Faults:
         return self.sent(text, channel=feed, asset=asset)
 
 
-def _matches(wanted: Mapping[str, str], facts: Mapping[str, str]) -> bool:
-    return all(
-        facts.get(key, "").startswith(value[:-1]) if value.endswith("*") else facts.get(key) == value
-        for key, value in wanted.items()
-    )
+def _matches(wanted: Mapping[str, str], facts: Facts) -> bool:
+    return all(_is(value, facts.get(key, ())) for key, value in wanted.items())
+
+
+def _is(wanted: str, found: str | Collection[str]) -> bool:
+    if not isinstance(found, str):
+        return any(_is(wanted, each) for each in found)
+    return found.startswith(wanted[:-1]) if wanted.endswith("*") else found == wanted

@@ -121,7 +121,7 @@ async def pump_timetable(simulator: Simulator) -> None:
 
 
 def _app(venue: Venue | None, host: str, routes: Sequence[web.RouteDef]) -> web.Application:
-    middlewares = [] if venue is None else [fault_middleware(venue.faults, host)]
+    middlewares = [] if venue is None else [fault_middleware(venue, host)]
     app = web.Application(middlewares=middlewares)
     app.add_routes(routes)
     return app

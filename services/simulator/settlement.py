@@ -130,9 +130,11 @@ class Settlement:
         return trade
 
     def _plan(self, trade: Trade, now_ms: int) -> None:
-        own = trade.own_legs()[0]
         fault = self._faults.take(
-            "settlement", wallet=own.address, side=own.side, market=trade.market.window.slug
+            "settlement",
+            wallet={leg.address.lower() for leg in trade.own_legs()},
+            side={leg.side for leg in trade.own_legs()},
+            market=trade.market.window.slug,
         )
         mined, confirmed = now_ms + self._rules.mined_ms, now_ms + self._rules.confirmed_ms
         if fault is not None and fault.kind.name == "match_then_failed":

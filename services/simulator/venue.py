@@ -26,6 +26,11 @@ class Venue:
         """Unix milliseconds of the venue's clock."""
         return to_ms(self.clock.now())
 
+    def wallets_of_key(self, api_key: str) -> list[str]:
+        """Return the wallets an API key may trade with."""
+        owner = self.keys.address_of(api_key)
+        return [wallet.address for wallet in self.exchange.wallets.values() if wallet.owner == owner]
+
 
 def to_ms(moment: datetime) -> int:
     """Return Unix milliseconds."""

@@ -93,6 +93,11 @@ class ApiKeys:
             return None
         return found
 
+    def address_of(self, key: str) -> str | None:
+        """Return whom an API key was made for, None for an unknown one; proves nothing about who shows it."""
+        found = self._by_key.get(key)
+        return found.address if found is not None else None
+
     def keys_of(self, address: str) -> list[str]:
         """Return the active keys of an address."""
         return [made.key for made in self._by_key.values() if made.address == address]

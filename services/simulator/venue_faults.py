@@ -1,13 +1,15 @@
 """What a named fault does to an HTTP request of the fake venue."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final
+import json
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
+from typing import Any, Final
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from services.simulator.faults import Armed, Faults
+from services.simulator.faults import Armed
+from services.simulator.venue import Venue
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -23,12 +25,20 @@ _CLOUDFLARE: Final = (
 )
 
 
-def fault_middleware(faults: Faults, host: str) -> Middleware:
+def fault_middleware(venue: Venue, host: str) -> Middleware:
     """Return a middleware that lets armed faults strike requests of one host (``clob``, ``gamma`` …)."""
+    faults = venue.faults
 
     @web.middleware
     async def strike(request: web.Request, handler: Handler) -> web.StreamResponse:
-        facts = {"host": host, "method": request.method, "path": request.path}
+        if not faults:  # one armed while the request is served does not strike it
+            return await handler(request)
+        facts = {
+            "host": host,
+            "method": request.method,
+            "path": request.path,
+            **await _asked_by(venue, request),
+        }
         before = faults.take("request", **facts)
         if before is not None:
             return await _instead(before, request, handler)
@@ -39,9 +49,50 @@ def fault_middleware(faults: Faults, host: str) -> Middleware:
     return strike
 
 
+async def _asked_by(venue: Venue, request: web.Request) -> dict[str, Collection[str]]:
+    """Return whose request it is and what it trades, as far as it says; nothing of it is proved yet."""
+    wallets = {request.query[key] for key in ("user", "maker_address") if key in request.query}
+    if key := request.headers.get("POLY_API_KEY"):
+        wallets.update(venue.wallets_of_key(key))
+    if request.method != "POST" or not request.can_read_body:
+        return {"wallet": _lower(wallets)}
+    orders, batch = _orders_in(await request.read())
+    wallets.update(str(order.get("maker")) for order in orders)
+    wallets.update(batch)
+    return {
+        "wallet": _lower(wallets),
+        "side": {str(order.get("side")) for order in orders},
+        "order_type": {str(order.get("orderType")) for order in orders},
+    }
+
+
+def _orders_in(body: bytes) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return the posted orders of a body, each with its type, and the wallet of a relayer's batch."""
+    try:
+        payload = json.loads(body)
+    except ValueError:
+        return [], []
+    posted = payload if isinstance(payload, list) else [payload]
+    orders = [
+        {**leg["order"], "orderType": leg.get("orderType")}
+        for leg in posted
+        if isinstance(leg, dict) and isinstance(leg.get("order"), dict)
+    ]
+    batch = payload.get("depositWalletParams") if isinstance(payload, dict) else None
+    return orders, [str(batch.get("depositWallet"))] if isinstance(batch, dict) else []
+
+
+def _lower(wallets: Iterable[str]) -> set[str]:
+    return {wallet.lower() for wallet in wallets}
+
+
 async def _instead(armed: Armed, request: web.Request, handler: Handler) -> web.StreamResponse:
     """Return what is answered before anything is processed."""
     name = armed.kind.name
+    if (
+        name == "idle_closed"
+    ):  # the sender sees what it sees when its bytes meet a socket that was closed just before
+        return _cut(request)
     if name == "html_403":
         return web.Response(status=403, text=_CLOUDFLARE, content_type="text/html")
     if name in _REFUSALS:

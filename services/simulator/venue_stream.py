@@ -6,7 +6,7 @@ reader too slow for its queue is cut off.
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -100,12 +100,19 @@ class Streams:
     def order_changed(self, order: Order, kind: OrderEventKind, status: str) -> None:
         """Send an order event to its owner."""
         body = wire.order_event(order, kind, status, to_ms(self._clock.now()))
-        self._tell(order.owner, order.market, "order", status, body)
+        facts = {"event": "order", "status": status, "wallet": order.maker.lower(), "side": order.side}
+        self._tell(order.owner, order.market, body, facts)
 
     def trade_changed(self, trade: Trade) -> None:
         """Send a trade event to the owner of each side."""
-        for owner in {leg.owner for leg in trade.own_legs()}:
-            self._tell(owner, trade.market, "trade", trade.status, wire.trade_event(trade, owner))
+        for owner, leg in {leg.owner: leg for leg in trade.own_legs()}.items():
+            facts = {
+                "event": "trade",
+                "status": trade.status,
+                "wallet": leg.address.lower(),
+                "side": leg.side,
+            }
+            self._tell(owner, trade.market, wire.trade_event(trade, owner), facts)
 
     def open_market(self, connection: Connection) -> None:
         """Take in a market connection."""
@@ -147,7 +154,7 @@ class Streams:
                     self._faults.sent(text, channel="market", event=event, market=market.window.slug)
                 )
 
-    def _tell(self, owner: str, market: Market, event: str, status: str, body: wire.Json) -> None:
+    def _tell(self, owner: str, market: Market, body: wire.Json, facts: Mapping[str, str]) -> None:
         readers = [
             connection
             for connection in self._user
@@ -156,9 +163,7 @@ class Streams:
         ]
         text = wire.compact(body)
         for connection in readers:
-            connection.send(
-                self._faults.sent(text, channel="user", event=event, status=status, market=market.window.slug)
-            )
+            connection.send(self._faults.sent(text, channel="user", market=market.window.slug, **facts))
 
 
 def stream_routes(venue: Venue, streams: Streams) -> list[web.RouteDef]:

@@ -8,7 +8,7 @@ import pytest_asyncio
 
 from services.simulator.faults import FOR_EVER, KINDS, Faults, UnknownFault
 from tests.unit.services.simulator.venue_clients import Clients
-from tests.unit.services.simulator.venue_world import body
+from tests.unit.services.simulator.venue_world import OWNER, WALLET, body
 
 
 @pytest_asyncio.fixture
@@ -85,7 +85,8 @@ async def test_a_fault_answers_for_the_order_and_the_next_one_passes(venue, name
 
 
 @pytest.mark.parametrize(
-    ("name", "placed"), [("timeout_not_placed", 0), ("accept_then_timeout", 1), ("accept_then_reset", 1)]
+    ("name", "placed"),
+    [("timeout_not_placed", 0), ("idle_closed", 0), ("accept_then_timeout", 1), ("accept_then_reset", 1)],
 )
 async def test_a_fault_that_never_answers(venue, name, placed):
     await arm(venue, name, seconds=0.01)
@@ -110,6 +111,41 @@ async def test_faults_strike_other_calls_when_asked_to(venue):
     assert (await venue.call("GET", "/data/orders"))[0] == 200
     assert (await venue.get("clob", "/book"))[0] == 500
     assert (await venue.get("clob", "/book"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("match", "status"),
+    [
+        ({"wallet": WALLET, "side": "BUY"}, 429),
+        ({"wallet": WALLET.lower()}, 429),
+        ({"side": "BUY", "order_type": "FAK"}, 429),
+        ({"wallet": WALLET, "side": "SELL"}, 200),
+        ({"wallet": OWNER}, 200),
+        ({"wallet": WALLET, "path": "/orders"}, 200),
+    ],
+)
+async def test_a_fault_for_a_wallet_strikes_its_orders_and_no_other_call(venue, match, status):
+    await arm(venue, "http_429", match=match)
+    assert (await venue.call("GET", "/data/orders"))[0] == 200
+    assert (await venue.raw("POST", "/order", body(owner=venue.key.key))).status == status
+
+
+async def test_a_read_is_known_by_its_key_and_a_public_one_by_the_wallet_it_asks_for(venue):
+    for host, path in (("clob", "/data/orders"), ("data", "/v2/activity")):
+        await arm(venue, "http_500", match={"wallet": WALLET, "host": host, "path": path})
+    assert (await venue.get("clob", "/book"))[0] == 404
+    assert (await venue.call("GET", "/data/orders"))[0] == 500
+    assert (await venue.get("data", "/v2/activity", user=OWNER))[0] == 200
+    assert (await venue.get("data", "/v2/activity", user=WALLET))[0] == 500
+
+
+def test_a_match_narrows_the_calls_of_a_fault_unless_it_names_a_call_itself():
+    faults = Faults()
+    faults.arm("http_425", match={"wallet": "0xAb"})
+    assert faults.take("request", method="GET", path="/order", wallet={"0xab"}) is None
+    assert faults.take("request", method="POST", path="/order", wallet={"0xab", "0xcd"}) is not None
+    faults.arm("http_425", match={"path": "/submit"})
+    assert faults.take("request", method="GET", path="/submit", wallet=()) is not None
 
 
 async def test_armed_faults_are_shown_and_can_be_taken_back(venue):

@@ -15,6 +15,7 @@ from tests.unit.services.simulator.venue_world import (
     FIRST,
     START_MS,
     UP,
+    WALLET,
     WINDOW,
     SmallWorld,
     body,
@@ -258,6 +259,16 @@ async def test_a_user_event_can_be_dropped_or_doubled(venue):
     first, second = await socket.frame(), await socket.frame()
     assert first == second
     assert first["event_type"] == "trade"
+
+
+async def test_a_user_event_is_dropped_for_one_wallet_and_side_only(venue):
+    socket = await connect(venue, "user", login(venue))
+    await socket.send("PING")
+    await socket.text()
+    venue.faults.arm("drop_event", match={"channel": "user", "wallet": WALLET, "side": "SELL"}, times=-1)
+    venue.faults.arm("drop_event", match={"channel": "user", "wallet": WALLET, "event": "order"}, times=-1)
+    await venue.call("POST", "/order", body(owner=venue.key.key))
+    assert (await socket.frame())["event_type"] == "trade"
 
 
 async def test_a_new_market_is_told_to_everyone_with_custom_features():

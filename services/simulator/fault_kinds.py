@@ -1,0 +1,71 @@
+"""The faults the fake venue knows, by name: one table. PURE.
+
+``stage`` says where a fault strikes, ``match`` what it strikes unless it is told otherwise, ``options`` what else can
+be said when arming it, with the values it has when nothing is said.
+
+stage       asked by                          facts
+request     HTTP, before anything is done     host method path wallet side order_type
+answer      HTTP, after everything is done    the same
+intake      the engine, order well-formed     wallet side order_type market
+match       the engine, order taken in        the same
+settlement  the chain, per trade              wallet side market
+balance     reads of balances                 wallet asset (COLLATERAL or a token)
+frame       streams                           channel event market; user channel: wallet side status too
+listing     a new market                      asset slug
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Literal
+
+Stage = Literal["request", "answer", "intake", "match", "settlement", "balance", "frame", "listing"]
+
+_ORDER_POST: Final = MappingProxyType({"method": "POST", "path": "/order"})
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A fault the venue knows."""
+
+    name: str
+    stage: Stage
+    does: str
+    match: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+
+_REQUEST: Final = (
+    Kind("timeout_not_placed", "request", "never answers, nothing processed", _ORDER_POST),
+    Kind("late_arrival", "request", "hangs `seconds`, then processes; the caller is long gone", _ORDER_POST),
+    Kind("idle_closed", "request", "the connection had just been closed while idle", _ORDER_POST),
+    Kind("http_425", "request", "425, engine restarting, nothing processed", _ORDER_POST),
+    Kind("http_429", "request", "429 with Retry-After, nothing processed", _ORDER_POST),
+    Kind("http_500", "request", "500, nothing processed", _ORDER_POST),
+    Kind("http_503", "request", "503, trading disabled, nothing processed", _ORDER_POST),
+    Kind("html_403", "request", "403 with Cloudflare's HTML, nothing processed", _ORDER_POST),
+)
+_ANSWER: Final = (
+    Kind("accept_then_timeout", "answer", "processed, but never answered", _ORDER_POST),
+    Kind("accept_then_reset", "answer", "processed, then the connection is cut", _ORDER_POST),
+    Kind("http_500_after_accept", "answer", "processed, answered 500", _ORDER_POST),
+    Kind("unreadable_answer", "answer", "processed, answered 200 with no JSON", _ORDER_POST),
+)
+_SETTLEMENT: Final = (
+    Kind("match_then_failed", "settlement", "MATCHED, then FAILED: the fill did not happen"),
+    Kind("match_then_retrying", "settlement", "MATCHED, RETRYING, then MINED and CONFIRMED late"),
+)
+_FRAME: Final = (
+    Kind("duplicate_event", "frame", "the frame is sent twice"),
+    Kind("drop_event", "frame", "the frame is not sent"),
+    Kind("silent_socket", "frame", "no frame is sent; pings are answered"),
+    Kind("malformed_frame", "frame", "the frame is cut in half"),
+)
+_LISTING: Final = (
+    Kind("unknown_market_version", "listing", "the next window is listed with version v9"),
+    Kind("unknown_fee_type", "listing", "the next window is listed with an unknown fee type"),
+)
+
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {kind.name: kind for kind in (*_REQUEST, *_ANSWER, *_SETTLEMENT, *_FRAME, *_LISTING)}
+)
