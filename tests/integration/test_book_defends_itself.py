@@ -221,6 +221,10 @@ def test_a_reset_needs_a_name_a_reason_and_quiet_orders(desk: Desk) -> None:
     rows = desk.all("SELECT state, reason, actor FROM breaker_history ORDER BY id")
     assert [(row["state"], row["reason"]) for row in rows] == [("OPEN", "MANUAL_TRIP"), ("CLOSED", "why")]
     assert rows[1]["actor"] == "me"
+    desk.enter()
+    desk.do("risk_monitor", "SELECT trip_breaker(%s, %s, 'MANUAL_TRIP', '{}')", desk.account, desk.mode)
+    with pytest.raises(psycopg.Error, match="orders may be live"):
+        desk.do("operator", "SELECT reset_breaker(%s, %s, 'me', 'why')", desk.account, desk.mode)
 
 
 def test_never_placed_needs_the_four_proofs(desk: Desk) -> None:
@@ -238,6 +242,14 @@ def test_never_placed_needs_the_four_proofs(desk: Desk) -> None:
         with pytest.raises(psycopg.Error, match="not proved absent"):
             desk.do(
                 "reconciler", statement, claim.order_id, psycopg.types.json.Jsonb({**proofs, missing: False})
+            )
+    for absence in ("PROVED_ABSENT", "NOT_SENT", "REFUSED"):
+        with pytest.raises(psycopg.Error, match="not for an observation to prove"):
+            desk.do(
+                "reconciler",
+                "SELECT apply_order_evidence(%s, 'READING', 'TERMINAL', 'test', %s, '{}')",
+                claim.order_id,
+                absence,
             )
     assert (
         desk.do("reconciler", statement, claim.order_id, psycopg.types.json.Jsonb(proofs)) == "NEVER_PLACED"

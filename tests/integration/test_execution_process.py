@@ -342,3 +342,25 @@ def test_an_order_nobody_confirms_within_five_seconds_is_unknown(street: Street)
         assert street.desk.gate()["breaker_reason"] == "ORDER_UNKNOWN"
         evidence = street.desk.all("SELECT details FROM order_evidence WHERE kind = 'READING'")
         assert evidence[-1]["details"]["reason"] == "NOT_CONFIRMED_WITHIN_5_S"
+
+
+@only("LIVE")
+def test_rows_of_a_mode_nobody_acts_in_trip(street: Street) -> None:
+    """Real money is open and the process was started for paper: it says so, trips, and stays unfit (D5)."""
+    name = street.open_market()
+    street.desk.take_epoch()
+    token = street.window["up_token"]
+    claim = street.desk.claim(street.desk.signal(name, token_id=token), token_id=token)
+    assert claim.refused is None
+    street.desk.do("execution", "SELECT pg_advisory_unlock_all()")
+    with street.executing(TRADING_MODE="PAPER", CONFIRM_LIVE_TRADING="", SIGNING_KEYS="{}"):
+        until(
+            "ORPHANED_MODE is in the breaker's history",
+            lambda: street.desk.all("SELECT 1 FROM breaker_history WHERE reason = 'ORPHANED_MODE'"),
+        )
+        until(
+            "it beats as unfit",
+            lambda: street.desk.all(
+                "SELECT 1 FROM heartbeats WHERE service = 'execution' AND NOT healthy AND details->>'leading' = 'true'"
+            ),
+        )
