@@ -10,6 +10,8 @@ from typing import Final, Literal
 COLLATERAL: Final = "COLLATERAL"
 """The asset key of pUSD; every other key is a token id."""
 
+Restriction = Literal["", "closed_only", "banned"]
+"""What the venue forbids an account: nothing, to open positions, or everything."""
 MovementState = Literal["MATCHED", "MINED"]
 
 
@@ -30,12 +32,14 @@ class Wallet:
     owner: str
     signature_type: int
     approved: bool = True  # exchanges and adapters may move its assets
+    restriction: Restriction = ""
     deposited: int = 0
     cash: int = 0
     tokens: dict[str, int] = field(default_factory=dict)
     on_the_way: dict[str, Movement] = field(default_factory=dict)  # by trade id
     reserved: dict[str, tuple[str, int]] = field(default_factory=dict)  # order id -> (asset, amount)
     seen: dict[str, int] = field(default_factory=dict)  # the venue's cached view, by asset
+    past: list[tuple[int, dict[str, int]]] = field(default_factory=list)  # what was seen, by moment
 
     def deposit(self, amount: int) -> None:
         """Add cash from outside; the venue's view learns of it with the next refresh."""
@@ -75,6 +79,15 @@ class Wallet:
     def refresh(self, asset: str) -> None:
         """Let the venue's view of an asset catch up with the chain."""
         self.seen[asset] = self.balance(asset)
+
+    def remember(self, now_ms: int) -> None:
+        """Keep what is seen now, for an answer that lags behind."""
+        self.past.append((now_ms, dict(self.seen)))
+
+    def seen_at(self, asset: str, at_ms: int) -> int:
+        """Return what was seen of an asset at a moment; before the first that is kept, what was seen then."""
+        kept = [seen for moment, seen in self.past if moment <= at_ms] or [seen for _, seen in self.past[:1]]
+        return kept[-1].get(asset, 0) if kept else 0
 
     def balance(self, asset: str) -> int:
         """Return what is on chain."""

@@ -106,6 +106,7 @@ def _account(control: Control, body: Mapping[str, Any]) -> dict[str, Any]:
     wallet = control.venue.exchange.open_wallet(address, owner, kind)
     wallet.deposit(int(amount * MICRO))
     wallet.refresh(COLLATERAL)
+    wallet.remember(control.venue.now_ms())
     return {
         "address": owner,
         "wallet": address,

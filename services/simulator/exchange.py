@@ -9,15 +9,12 @@ from decimal import Decimal
 from typing import Any, Literal, Protocol
 
 from services.simulator.accounts import COLLATERAL, Wallet
-from services.simulator.faults import Faults
+from services.simulator.faults import Armed, Faults
 from services.simulator.heartbeats import Heartbeats
 from services.simulator.listing import Listing
 from services.simulator.matching import MICRO, Fill, Resting, cash_of
 from services.simulator.orders import IMMEDIATE, Answer, Market, Order, Trade
 from services.simulator.orders_intake import (
-    NOT_FILLED_FAK,
-    NOT_FILLED_FOK,
-    NOT_READY,
     Caller,
     Desk,
     Refused,
@@ -29,14 +26,22 @@ from services.simulator.orders_intake import (
     take_in,
     taker_of,
 )
+from services.simulator.refusal_texts import (
+    KILLED,
+    MATCH_DELAYED,
+    NOT_FILLED_FAK,
+    NOT_FILLED_FOK,
+    NOT_READY,
+    REFUSALS,
+)
 from services.simulator.settlement import Chain, Settlement
+from services.simulator.signatures import domain_for
+from services.simulator.signatures import order_id as order_id_of
 from services.simulator.timetable import Timetable
 from services.simulator.world import World
 
 OrderEventKind = Literal["PLACEMENT", "UPDATE", "CANCELLATION"]
 Mode = Literal["normal", "restarting", "post_only", "cancel_only", "disabled"]
-GTD_EARLY_S = 60
-"""The venue ends a GTD order one minute before the stated second."""
 
 
 class Sink(Protocol):
@@ -84,7 +89,7 @@ class Exchange:
         self.listing = Listing(world, timetable, faults, self)
         self.settlement = Settlement(rules, timetable=timetable, faults=faults, chain=chain, sink=sink)
         self.heartbeats = Heartbeats(timetable, rules.heartbeat_limit_ms, chain.trade_id, self.cancel_all)
-        self._sink = sink
+        self._sink, self._faults = sink, faults
         self._live: dict[str, Order] = {}
 
     @property
@@ -104,15 +109,32 @@ class Exchange:
         except Refused as refused:
             done(refused.answer())
             return
+        refusal = self._faults.take("intake", **_facts(order)) if self._faults else None
+        if refusal is not None and refusal.options["text"] not in KILLED:
+            done(_named_refusal(order, refusal))
+            return
         self.orders[order.order_id] = order
+        if refusal is not None:
+            self._kill(order, REFUSALS[refusal.options["text"]][1])
+            return
         asset = COLLATERAL if order.side == "BUY" else order.token
         needed = required(order, posted.fields, self.rules)
         self.wallets[order.maker].reserve(order.order_id, asset, needed)
-        crosses = order.market.book.crosses(is_up=order.is_up, side=order.side, price=order.price)
-        if crosses and self.rules.taker_hold_ms > 0:
+        fault = self._faults.take("match", **_facts(order)) if self._faults else None
+        if fault is not None and self._disturbed(order, fault, now_ms):
+            return
+        if _crosses(order) and self.rules.taker_hold_ms > 0:
             self.timetable.at(now_ms + self.rules.taker_hold_ms, lambda when: self._match(order, when))
         else:
             self._match(order, now_ms)
+
+    def identity(self, payload: object) -> str:
+        """Return the id of a posted order, placed or not; raise Refused for a body that is no order."""
+        fields = parse(payload).fields
+        found = self.listing.by_token.get(str(fields.token_id))
+        return order_id_of(
+            fields, domain_for(fields.token_id, neg_risk=found is not None and found[0].window.neg_risk)
+        )
 
     def cancel(self, order_id: str, owner: str, *, status: str = "CANCELED") -> str | None:
         """Cancel a resting order; return the venue's reason where it cannot be done, else None."""
@@ -170,6 +192,52 @@ class Exchange:
 
         return Desk(self.listing.by_token.get, self.wallets.get, seen_before, self.rules)
 
+    def _disturbed(self, order: Order, fault: Armed, now_ms: int) -> bool:
+        """Let a fault decide what becomes of an order just taken in; False lets it go the usual way."""
+        due_ms = now_ms + int(fault.seconds * 1000)
+        match fault.kind.name:
+            case "partly_filled":
+                order.depth_share = Decimal(fault.options["share"])
+                return False
+            case "delayed":
+                self._answered(order, "DELAYED")
+                dies = fault.options["result"] == "killed"
+                self.timetable.at(
+                    due_ms,
+                    lambda when: self._kill(order, MATCH_DELAYED) if dies else self._match(order, when),
+                )
+            case "resting":
+                self._rest_aside(order)
+                if order.order_type in IMMEDIATE:
+                    self.timetable.at(due_ms, lambda _when: self._cancel_if_live(order, "CANCELED"))
+            case _:
+                self._rest_aside(order)
+                self.timetable.at(due_ms, lambda when: self._fill_late(order, when))
+        return True
+
+    def _answered(self, order: Order, status: str) -> None:
+        """Answer an order before it is matched; whatever becomes of it later is answered to nobody."""
+        order.status = status
+        order.done(_placed(order, status.lower()))
+        order.done = lambda _answer: None
+        self._sink.order_changed(order, "PLACEMENT", status)
+
+    def _rest_aside(self, order: Order) -> None:
+        """Let an order rest where no maker meets it; what was reserved for it stays reserved."""
+        self._live[order.order_id] = order
+        self._answered(order, "LIVE")
+        self._plan_expiry(order)
+
+    def _fill_late(self, order: Order, now_ms: int) -> None:
+        """Fill an order that rested aside: from the book if it meets anyone there, else by a passing taker."""
+        if order.order_id not in self._live:
+            return
+        if _crosses(order) and order.market.accepts(now_ms):
+            del self._live[order.order_id]
+            self._match(order, now_ms)
+        else:
+            self._after_trades([self.settlement.trade_as_maker(order, order.left, now_ms)])
+
     def _match(self, order: Order, now_ms: int) -> None:
         """Match an order with the book as it is now, answer it, and let what may rest rest."""
         market = order.market
@@ -189,7 +257,7 @@ class Exchange:
         ]
         resting = order.order_type not in IMMEDIATE and order.left > 0
         if resting:
-            self._rest(order, now_ms)
+            self._rest(order)
         else:
             order.status = "MATCHED"
         order.done(_placed(order))
@@ -224,23 +292,25 @@ class Exchange:
         self._hold(maker)
         self._sink.order_changed(maker, "UPDATE", maker.status)
 
-    def _rest(self, order: Order, now_ms: int) -> None:
+    def _rest(self, order: Order) -> None:
         order.status = "LIVE"
         self._live[order.order_id] = order
         self._hold(order)
         order.market.book.rest(
             order.order_id, is_up=order.is_up, side=order.side, price=order.price, shares=order.left
         )
+        self._plan_expiry(order)
+
+    def _plan_expiry(self, order: Order) -> None:
         if order.order_type == "GTD":
-            ends_ms = max(now_ms, (order.expires_s - GTD_EARLY_S) * 1000)
             self.timetable.at(
-                ends_ms,
-                lambda _when: self._expire(order),
+                (order.expires_s - self.rules.gtd_early_s) * 1000,
+                lambda _when: self._cancel_if_live(order, "CANCELED_EXPIRED_ORDER"),
             )
 
-    def _expire(self, order: Order) -> None:
+    def _cancel_if_live(self, order: Order, status: str) -> None:
         if order.order_id in self._live:
-            self.cancel(order.order_id, order.owner, status="CANCELED_EXPIRED_ORDER")
+            self.cancel(order.order_id, order.owner, status=status)
 
     def _hold(self, order: Order) -> None:
         """Reserve what a resting order still needs: rounded up, so that it can always be filled."""
@@ -273,6 +343,7 @@ class Exchange:
 
     def _kill(self, order: Order, text: str) -> None:
         order.status = "CANCELED"
+        self.wallets[order.maker].reserve(order.order_id, "", 0)
         self._sink.order_changed(order, "CANCELLATION", f"CANCELED_{text}")
         order.done(Answer(400, {"error": text}))
 
@@ -285,7 +356,25 @@ class Exchange:
             self._sink.tick_changed(market, old)
 
 
-def _placed(order: Order) -> Answer:
+def _facts(order: Order) -> dict[str, str]:
+    return {
+        "wallet": order.maker.lower(),
+        "side": order.side,
+        "order_type": order.order_type,
+        "market": order.market.window.slug,
+    }
+
+
+def _crosses(order: Order) -> bool:
+    return order.market.book.crosses(is_up=order.is_up, side=order.side, price=order.price)
+
+
+def _named_refusal(order: Order, fault: Armed) -> Answer:
+    http, text = REFUSALS[fault.options["text"]]
+    return Answer(http, {"error": text.format(id=order.order_id, address=order.maker)})
+
+
+def _placed(order: Order, unmatched: str = "live") -> Answer:
     """Return the answer to an order that was taken: what it gave and got at once, without the fee."""
     gave, got = (order.cash, order.matched) if order.side == "BUY" else (order.matched, order.cash)
     matched = order.matched > 0
@@ -294,7 +383,7 @@ def _placed(order: Order) -> Answer:
         "orderID": order.order_id,
         "takingAmount": _text(got) if matched else "",
         "makingAmount": _text(gave) if matched else "",
-        "status": "matched" if matched else "live",
+        "status": "matched" if matched else unmatched,
         "transactionsHashes": [],  # settlement is asynchronous: the hashes come later
         "tradeIDs": [trade.trade_id for trade in order.trades],
         "success": True,

@@ -21,6 +21,7 @@ from typing import Final, Literal
 
 Stage = Literal["request", "answer", "intake", "match", "settlement", "balance", "frame", "listing"]
 
+_USER: Final = MappingProxyType({"channel": "user"})
 _ORDER_POST: Final = MappingProxyType({"method": "POST", "path": "/order"})
 
 
@@ -42,24 +43,49 @@ _REQUEST: Final = (
     Kind("http_425", "request", "425, engine restarting, nothing processed", _ORDER_POST),
     Kind("http_429", "request", "429 with Retry-After, nothing processed", _ORDER_POST),
     Kind("http_500", "request", "500, nothing processed", _ORDER_POST),
-    Kind("http_503", "request", "503, trading disabled, nothing processed", _ORDER_POST),
+    Kind(
+        "http_503",
+        "request",
+        "503 with the `text` named (disabled, trading_is_disabled, cancel_only, post_only), nothing processed",
+        _ORDER_POST,
+        {"text": "disabled"},
+    ),
+    Kind("duplicated_not_placed", "request", "400 Duplicated, nothing processed", _ORDER_POST),
     Kind("html_403", "request", "403 with Cloudflare's HTML, nothing processed", _ORDER_POST),
 )
 _ANSWER: Final = (
     Kind("accept_then_timeout", "answer", "processed, but never answered", _ORDER_POST),
     Kind("accept_then_reset", "answer", "processed, then the connection is cut", _ORDER_POST),
     Kind("http_500_after_accept", "answer", "processed, answered 500", _ORDER_POST),
+    Kind("duplicated", "answer", "processed, answered 400 Duplicated", _ORDER_POST),
     Kind("unreadable_answer", "answer", "processed, answered 200 with no JSON", _ORDER_POST),
+)
+_INTAKE: Final = (
+    Kind("refused", "intake", "400 with the `text` named, as in refusal_texts", options={"text": "balance"}),
+)
+_MATCH: Final = (
+    Kind("partly_filled", "match", "only a `share` of the order meets anyone", options={"share": "0.5"}),
+    Kind(
+        "delayed",
+        "match",
+        "answered `delayed`; `seconds` later matched as usual, or killed: `result`",
+        options={"result": "matched"},
+    ),
+    Kind("resting", "match", "answered `live`, nothing fills; a FAK or FOK is killed `seconds` later"),
+    Kind("late_fill", "match", "answered `live`, fills `seconds` later"),
 )
 _SETTLEMENT: Final = (
     Kind("match_then_failed", "settlement", "MATCHED, then FAILED: the fill did not happen"),
     Kind("match_then_retrying", "settlement", "MATCHED, RETRYING, then MINED and CONFIRMED late"),
 )
+_BALANCE: Final = (Kind("stale_balance", "balance", "the balance shown is `seconds` old"),)
 _FRAME: Final = (
     Kind("duplicate_event", "frame", "the frame is sent twice"),
     Kind("drop_event", "frame", "the frame is not sent"),
     Kind("silent_socket", "frame", "no frame is sent; pings are answered"),
     Kind("malformed_frame", "frame", "the frame is cut in half"),
+    Kind("delay_event", "frame", "the user's event is sent `seconds` later", _USER),
+    Kind("reorder_events", "frame", "the user's event is sent after the next one, or `seconds` later", _USER),
 )
 _LISTING: Final = (
     Kind("unknown_market_version", "listing", "the next window is listed with version v9"),
@@ -67,5 +93,9 @@ _LISTING: Final = (
 )
 
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
-    {kind.name: kind for kind in (*_REQUEST, *_ANSWER, *_SETTLEMENT, *_FRAME, *_LISTING)}
+    {
+        kind.name: kind
+        for kinds in (_REQUEST, _ANSWER, _INTAKE, _MATCH, _SETTLEMENT, _BALANCE, _FRAME, _LISTING)
+        for kind in kinds
+    }
 )

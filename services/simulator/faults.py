@@ -11,7 +11,7 @@ from typing import Final
 
 from services.simulator.fault_kinds import KINDS, Kind, Stage
 
-__all__ = ["FOR_EVER", "KINDS", "Armed", "Facts", "Faults", "UnknownFault"]
+__all__ = ["FOR_EVER", "KINDS", "Armed", "Facts", "Faults", "UnknownFault", "played"]
 
 FOR_EVER: Final = -1
 Facts = Mapping[str, str | Collection[str]]
@@ -99,15 +99,20 @@ class Faults:
         armed = self.take("frame", **facts)
         if armed is None:
             return (text,)
-        if armed.kind.name == "duplicate_event":
-            return (text, text)
-        if armed.kind.name == "malformed_frame":
-            return (text[: len(text) // 2],)
-        return ()
+        return played(armed, text)
 
     def frames(self, feed: str, asset: str, text: str) -> Sequence[str]:
         """Return what a price feed sends for one frame; facts are ``channel`` (the feed) and ``asset``."""
         return self.sent(text, channel=feed, asset=asset)
+
+
+def played(armed: Armed, text: str) -> Sequence[str]:
+    """Return what is sent for a frame a fault struck."""
+    if armed.kind.name == "duplicate_event":
+        return (text, text)
+    if armed.kind.name == "malformed_frame":
+        return (text[: len(text) // 2],)
+    return ()
 
 
 def _matches(wanted: Mapping[str, str], facts: Facts) -> bool:

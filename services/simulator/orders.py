@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Literal
 
 from services.simulator.matching import MICRO, MirroredBook, Side
@@ -70,6 +71,8 @@ class Order:
     expires_s: int
     created_ms: int
     done: Callable[[Answer], None]
+    depth_share: Decimal = Decimal(1)
+    """Which part of it meets anyone; a fault may lower it."""
     status: str = "DELAYED"
     matched: int = 0
     cash: int = 0

@@ -14,6 +14,7 @@ from eth_utils.address import to_checksum_address
 from services.simulator.accounts import COLLATERAL, Wallet
 from services.simulator.matching import MICRO, FeeRounding, Taker, taker_fee
 from services.simulator.orders import IMMEDIATE, Answer, Market, Order, OrderType
+from services.simulator.refusal_texts import BANNED, CLOSED_ONLY, DUPLICATED, NOT_READY, POST_ONLY_CROSSES
 from services.simulator.signatures import (
     DOMAIN_NEG_RISK,
     DOMAIN_STANDARD,
@@ -25,15 +26,9 @@ from services.simulator.signatures import (
     order_signer,
 )
 
-NOT_FILLED_FOK: Final = "order couldn't be fully filled. FOK orders are fully filled or killed."
-NOT_FILLED_FAK: Final = (
-    "no orders found to match with FAK order. FAK orders are partially filled or killed if no match is found."
-)
-NOT_READY: Final = "the market is not yet ready to process new orders"
-POST_ONLY_CROSSES: Final = "invalid post-only order: order crosses book"
 MIN_MARKETABLE: Final = MICRO
-SECONDS_AHEAD_MIN: Final = 180
-"""A GTD order must live at least three minutes (guide and SDK)."""
+LOT: Final = 10_000
+"""Sizes have two decimals."""
 AMOUNT_DECIMALS: Final[Mapping[int, int]] = {
     100_000: 3,
     10_000: 4,
@@ -92,6 +87,10 @@ class Rules:
     confirmed_ms: int = 4_000
     balance_lag_ms: int = 5_000
     heartbeat_limit_ms: int = 10_000
+    gtd_ahead_s: int = 180
+    """A GTD order's expiration must lie at least three minutes ahead (guide and SDK)."""
+    gtd_early_s: int = 60
+    """The venue ends a GTD order one minute before the stated second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +115,17 @@ def take_in(posted: Posted, caller: Caller, desk: Desk, now_ms: int, done: Calla
     """Return the order, checked but for what only matching can tell; raise Refused with the venue's text."""
     fields = posted.fields
     wallet = _known_wallet(posted, caller, desk)
+    _check_restriction(wallet, fields.side)
     found = desk.market_of(str(fields.token_id))
     identity = _check_signature(posted, wallet, found[0] if found else None)
     if desk.seen_before(identity):
-        raise Refused(400, f"order {identity} is invalid. Duplicated.")
+        raise Refused(400, DUPLICATED.format(id=identity))
     if found is None:
         raise Refused(400, NOT_READY)
     market, is_up = found
     if not market.accepts(now_ms):
         raise Refused(400, NOT_READY)
-    _check_expiration(posted, now_ms)
+    _check_expiration(posted, now_ms, desk.rules)
     order = _order(posted, identity, market, is_up=is_up, now_ms=now_ms, done=done)
     _check_amounts(order, fields)
     _check_balance(order, fields, wallet, desk.rules)
@@ -162,13 +162,14 @@ def not_enough(balance: int, needed: int) -> str:
 
 
 def taker_of(order: Order) -> Taker:
-    """Return what of an order is still to be matched."""
+    """Return what of an order is still to be matched, or the part of it that finds anyone."""
+    shares, budget = int(order.left * order.depth_share), int(order.budget * order.depth_share)
     return Taker(
         is_up=order.is_up,
         side=order.side,
         limit=order.price,
-        shares=0 if order.budget else order.left,
-        budget=order.budget,
+        shares=0 if order.budget else shares if order.depth_share == 1 else shares // LOT * LOT,
+        budget=budget,
     )
 
 
@@ -245,9 +246,17 @@ def _check_signature(posted: Posted, wallet: Wallet, market: Market | None) -> s
     raise Refused(400, "invalid signature")
 
 
-def _check_expiration(posted: Posted, now_ms: int) -> None:
+def _check_restriction(wallet: Wallet, side: str) -> None:
+    """Refuse all orders of a banned account, and what would add to the position of a closed-only one."""
+    if wallet.restriction == "banned":
+        raise Refused(400, BANNED.format(address=wallet.address))
+    if wallet.restriction == "closed_only" and side == "BUY":
+        raise Refused(400, CLOSED_ONLY.format(address=wallet.address))
+
+
+def _check_expiration(posted: Posted, now_ms: int, rules: Rules) -> None:
     if posted.order_type == "GTD":
-        if posted.expires_s < now_ms // 1000 + SECONDS_AHEAD_MIN:
+        if posted.expires_s < now_ms // 1000 + rules.gtd_ahead_s:
             raise Refused(400, "invalid expiration")
     elif posted.expires_s != 0:
         raise Refused(400, "invalid expiration")

@@ -52,7 +52,7 @@ class Simulator:
 def build(settings: SimulatorSettings, world: World, clock: Clock) -> Simulator:
     """Return the whole fake venue over a world, ready to be served."""
     faults, timetable = Faults(), Timetable()
-    streams = Streams(faults, clock)
+    streams = Streams(faults, clock, timetable)
     chain = Chain(random.Random(f"{settings.seed}:chain"))
     exchange = Exchange(
         world, rules=settings.rules(), timetable=timetable, faults=faults, chain=chain, sink=streams

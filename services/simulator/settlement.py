@@ -96,7 +96,12 @@ class Settlement:
 
     def refresh_later(self, wallet: Wallet, asset: str, now_ms: int) -> None:
         """Let the venue's cached view see a change from outside only after its delay."""
-        self._timetable.at(now_ms + self._rules.balance_lag_ms, lambda _when: wallet.refresh(asset))
+
+        def see(when_ms: int) -> None:
+            wallet.refresh(asset)
+            wallet.remember(when_ms)
+
+        self._timetable.at(now_ms + self._rules.balance_lag_ms, see)
 
     def transaction_hash(self) -> str:
         """Return a fresh transaction hash."""
@@ -149,6 +154,8 @@ class Settlement:
     def _mine(self, trade: Trade, when_ms: int) -> None:
         trade.transaction_hash = self._chain.transaction_hash()
         self._for_wallets(trade, Wallet.mine)
+        for leg in trade.own_legs():
+            self.wallets[leg.address].remember(when_ms)
         self._set(trade, "MINED", when_ms)
 
     def _fail(self, trade: Trade, when_ms: int) -> None:

@@ -9,15 +9,19 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from services.simulator.faults import Armed
-from services.simulator.venue import Venue
+from services.simulator.orders_intake import Refused
+from services.simulator.rate_limits import limit_headers
+from services.simulator.refusal_texts import DUPLICATED, REFUSALS
+from services.simulator.restricted_modes import restricted
+from services.simulator.venue import Venue, error
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-_REFUSALS: Final[Mapping[str, tuple[int, str]]] = {
+_STATUSES: Final[Mapping[str, tuple[int, str]]] = {
     "http_425": (425, "service not ready"),
     "http_429": (429, "Too Many Requests"),
     "http_500": (500, "could not insert order"),
-    "http_503": (503, "Trading is currently disabled"),
+    "http_503": REFUSALS["disabled"],
 }
 _CLOUDFLARE: Final = (
     "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head>"
@@ -41,10 +45,10 @@ def fault_middleware(venue: Venue, host: str) -> Middleware:
         }
         before = faults.take("request", **facts)
         if before is not None:
-            return await _instead(before, request, handler)
+            return await _instead(venue, before, request, handler)
         response = await handler(request)
         after = faults.take("answer", **facts)
-        return response if after is None else await _spoilt(after, request)
+        return response if after is None else await _spoilt(venue, after, request)
 
     return strike
 
@@ -86,7 +90,7 @@ def _lower(wallets: Iterable[str]) -> set[str]:
     return {wallet.lower() for wallet in wallets}
 
 
-async def _instead(armed: Armed, request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _instead(venue: Venue, armed: Armed, request: web.Request, handler: Handler) -> web.StreamResponse:
     """Return what is answered before anything is processed."""
     name = armed.kind.name
     if (
@@ -95,10 +99,17 @@ async def _instead(armed: Armed, request: web.Request, handler: Handler) -> web.
         return _cut(request)
     if name == "html_403":
         return web.Response(status=403, text=_CLOUDFLARE, content_type="text/html")
-    if name in _REFUSALS:
-        status, text = _REFUSALS[name]
-        headers = {"Retry-After": str(max(1, int(armed.seconds)))}
-        return web.json_response({"error": text}, status=status, headers=headers)
+    if name == "duplicated_not_placed":
+        return error(400, DUPLICATED.format(id=await _order_id(venue, request)))
+    if name in _STATUSES:
+        retry_s = _retry_after_s(armed)
+        refused = (
+            restricted(armed.options["text"], retry_s) if name == "http_503" else error(*_STATUSES[name])
+        )
+        refused.headers["Retry-After"] = str(retry_s)
+        if name == "http_429":
+            refused.headers.update(limit_headers(0, venue.now_ms() // 1000 + retry_s))
+        return refused
     if name == "late_arrival":
         await request.read()
     await asyncio.sleep(armed.seconds)
@@ -107,7 +118,7 @@ async def _instead(armed: Armed, request: web.Request, handler: Handler) -> web.
     return _cut(request)
 
 
-async def _spoilt(armed: Armed, request: web.Request) -> web.StreamResponse:
+async def _spoilt(venue: Venue, armed: Armed, request: web.Request) -> web.StreamResponse:
     """Return what is answered although everything was processed."""
     match armed.kind.name:
         case "accept_then_timeout":
@@ -115,10 +126,24 @@ async def _spoilt(armed: Armed, request: web.Request) -> web.StreamResponse:
             return _cut(request)
         case "accept_then_reset":
             return _cut(request)
+        case "duplicated":
+            return error(400, DUPLICATED.format(id=await _order_id(venue, request)))
         case "unreadable_answer":
             return web.Response(text="<html>ok</html>", content_type="text/html")
         case _:
-            return web.json_response({"error": "could not insert order"}, status=500)
+            return error(500, "could not insert order")
+
+
+async def _order_id(venue: Venue, request: web.Request) -> str:
+    """Return the id of the order a request posts."""
+    try:
+        return venue.exchange.identity(json.loads(await request.read()))
+    except (Refused, ValueError):
+        return "null"
+
+
+def _retry_after_s(armed: Armed) -> int:
+    return max(1, int(armed.seconds))
 
 
 def _cut(request: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ from services.simulator import wire
 from services.simulator.accounts import COLLATERAL, Wallet
 from services.simulator.orders import Answer, Order, Trade
 from services.simulator.orders_intake import Caller
+from services.simulator.restricted_modes import refusal, restarting
 from services.simulator.signatures import EXCHANGE, EXCHANGE_NEG_RISK, EXCHANGE_V3
 from services.simulator.venue import Venue, answer, error
 from services.simulator.venue_auth import Unauthorized
@@ -91,8 +92,9 @@ def _key_routes(
         venue.keys.delete(caller.api_key)
         return answer("OK")
 
-    async def ban_status(_request: web.Request, _caller: Caller, _body: Any) -> web.Response:
-        return answer({"closed_only": False})
+    async def ban_status(_request: web.Request, caller: Caller, _body: Any) -> web.Response:
+        mine = [wallet for wallet in venue.exchange.wallets.values() if wallet.owner == caller.address]
+        return answer({"closed_only": any(wallet.restriction == "closed_only" for wallet in mine)})
 
     return [
         web.post("/auth/api-key", login("create")),
@@ -101,33 +103,6 @@ def _key_routes(
         web.delete("/auth/api-key", guard(delete_key)),
         web.get("/auth/ban-status/closed-only", guard(ban_status)),
     ]
-
-
-def restriction(venue: Venue, *, post_only: bool) -> web.Response | None:
-    """Return the refusal of a new order in the venue's present mode, None where it may pass."""
-    mode = venue.exchange.mode
-    if mode == "restarting":
-        return web.Response(
-            status=425, text='{"error":"service not ready"}', content_type="application/json", headers=_RETRY
-        )
-    if mode == "post_only" and not post_only:
-        return web.json_response(
-            {
-                "error": "post-only mode: only post-only orders and cancels are allowed",
-                "code": "post_only_mode",
-                "retry_after_seconds": int(_RETRY["Retry-After"]),
-            },
-            status=503,
-            headers=_RETRY,
-        )
-    if mode == "cancel_only":
-        return error(
-            503, "Trading is currently cancel-only. New orders are not accepted, but cancels are allowed."
-        )
-    return error(503, "Trading is currently disabled") if mode == "disabled" else None
-
-
-_RETRY: Final = {"Retry-After": "79"}
 
 
 async def _place(venue: Venue, caller: Caller, payload: Any) -> Answer:
@@ -146,7 +121,7 @@ async def _place(venue: Venue, caller: Caller, payload: Any) -> Answer:
 def _post_order(venue: Venue) -> Private:
     async def route(_request: web.Request, caller: Caller, payload: Any) -> web.Response:
         post_only = isinstance(payload, dict) and payload.get("postOnly") is True
-        refused = restriction(venue, post_only=post_only)
+        refused = refusal(venue, post_only=post_only)
         if refused is not None:
             return refused
         found = await _place(venue, caller, payload)
@@ -161,9 +136,7 @@ def _post_orders(venue: Venue) -> Private:
             return error(400, "Invalid order payload")
         if len(payload) > BATCH_MAX:
             return error(400, f"Too many orders in payload: {len(payload)}, max allowed: {BATCH_MAX}")
-        refused = restriction(
-            venue, post_only=all(isinstance(p, dict) and p.get("postOnly") for p in payload)
-        )
+        refused = refusal(venue, post_only=all(isinstance(p, dict) and p.get("postOnly") for p in payload))
         if refused is not None:
             return refused
         async with asyncio.TaskGroup() as group:
@@ -189,9 +162,7 @@ def _leg(found: Answer) -> wire.Json:
 
 def _cancel(venue: Venue, caller: Caller, order_ids: Iterable[str]) -> web.Response:
     if venue.exchange.mode == "restarting":
-        refused = restriction(venue, post_only=False)
-        assert refused is not None
-        return refused
+        return restarting()
     canceled: list[str] = []
     kept: dict[str, str] = {}
     for order_id in order_ids:
@@ -324,7 +295,7 @@ def _asset(request: web.Request) -> str:
 def _balance(venue: Venue) -> Private:
     async def route(request: web.Request, caller: Caller, _body: Any) -> web.Response:
         wallet = _wallet(venue, request, caller)  # a type that is not the wallet's shows zeros
-        seen = wallet.seen.get(_asset(request), 0) if wallet is not None else 0
+        seen = _seen(venue, wallet, _asset(request)) if wallet is not None else 0
         allowance = _UNLIMITED if wallet is not None and wallet.approved else "0"
         exchanges = (EXCHANGE, EXCHANGE_NEG_RISK, EXCHANGE_V3)
         return answer({"balance": str(seen), "allowances": dict.fromkeys(exchanges, allowance)})
@@ -332,11 +303,20 @@ def _balance(venue: Venue) -> Private:
     return route
 
 
+def _seen(venue: Venue, wallet: Wallet, asset: str) -> int:
+    """Return the cached balance, as it is or as old as a fault has it."""
+    stale = venue.faults.take("balance", wallet=wallet.address.lower(), asset=asset)
+    if stale is None:
+        return wallet.seen.get(asset, 0)
+    return wallet.seen_at(asset, venue.now_ms() - int(stale.seconds * 1000))
+
+
 def _update_balance(venue: Venue) -> Private:
     async def route(request: web.Request, caller: Caller, _body: Any) -> web.Response:
         wallet = _wallet(venue, request, caller)
         if wallet is not None:
             wallet.refresh(_asset(request))
+            wallet.remember(venue.now_ms())
         return answer("")
 
     return route

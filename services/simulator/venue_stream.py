@@ -14,10 +14,11 @@ from aiohttp import WSMsgType, web
 
 from services.simulator import wire
 from services.simulator.exchange import OrderEventKind
-from services.simulator.faults import Faults
+from services.simulator.faults import Armed, Faults, played
 from services.simulator.gamma_wire import new_market
 from services.simulator.matching import changed_levels
 from services.simulator.orders import Market, Order, Trade
+from services.simulator.timetable import Timetable
 from services.simulator.venue import Venue, to_ms
 from shared.runtime.clock import Clock
 
@@ -37,6 +38,7 @@ class Connection:
     custom: bool = False
     owner: str = ""  # API key of a user channel
     markets: set[str] = field(default_factory=set)  # of a user channel; empty = all
+    held: list[str] = field(default_factory=list)  # events of a user channel that will be sent out of order
 
     def send(self, texts: Iterable[str]) -> None:
         """Queue frames; a client whose queue is full is cut off."""
@@ -46,12 +48,17 @@ class Connection:
         except asyncio.QueueFull:
             self.cut()
 
+    def release(self) -> None:
+        """Queue the events that were held, the newest first."""
+        held, self.held = self.held[::-1], []
+        self.send(held)
+
 
 class Streams:
     """All open connections; the exchange tells it what happens."""
 
-    def __init__(self, faults: Faults, clock: Clock) -> None:
-        self._faults, self._clock = faults, clock
+    def __init__(self, faults: Faults, clock: Clock, timetable: Timetable) -> None:
+        self._faults, self._clock, self._timetable = faults, clock, timetable
         self._market: set[Connection] = set()
         self._user: set[Connection] = set()
         self._best: dict[str, tuple[int | None, int | None]] = {}
@@ -163,7 +170,22 @@ class Streams:
         ]
         text = wire.compact(body)
         for connection in readers:
-            connection.send(self._faults.sent(text, channel="user", market=market.window.slug, **facts))
+            facts = {"channel": "user", "market": market.window.slug, **facts}
+            struck = self._faults.take("frame", **facts) if self._faults else None
+            self._send(connection, text, struck)
+
+    def _send(self, connection: Connection, text: str, struck: Armed | None) -> None:
+        """Send a user's event as the fault has it; what is held for the next one follows it, the newest first."""
+        if struck is not None and struck.kind.name in ("delay_event", "reorder_events"):
+            due_ms = to_ms(self._clock.now()) + int(struck.seconds * 1000)
+            if struck.kind.name == "delay_event":
+                self._timetable.at(due_ms, lambda _when: connection.send((text,)))
+                return
+            connection.held.append(text)
+            self._timetable.at(due_ms, lambda _when: connection.release())
+            return
+        connection.send((text,) if struck is None else played(struck, text))
+        connection.release()
 
 
 def stream_routes(venue: Venue, streams: Streams) -> list[web.RouteDef]:

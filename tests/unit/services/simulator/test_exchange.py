@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.simulator.accounts import COLLATERAL
-from services.simulator.orders_intake import NOT_FILLED_FAK, NOT_FILLED_FOK, NOT_READY, Rules
+from services.simulator.orders_intake import Rules
+from services.simulator.refusal_texts import NOT_FILLED_FAK, NOT_FILLED_FOK, NOT_READY
 from services.simulator.settlement import Reverted
 from tests.unit.services.simulator.venue_world import (
     API_KEY,

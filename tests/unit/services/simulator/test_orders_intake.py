@@ -5,15 +5,8 @@ from decimal import Decimal
 
 import pytest
 
-from services.simulator.orders_intake import (
-    NOT_FILLED_FAK,
-    NOT_READY,
-    POST_ONLY_CROSSES,
-    Caller,
-    Refused,
-    Rules,
-    parse,
-)
+from services.simulator.orders_intake import Caller, Refused, Rules, parse
+from services.simulator.refusal_texts import NOT_FILLED_FAK, NOT_READY, POST_ONLY_CROSSES
 from tests.unit.services.simulator.venue_world import (
     API_KEY,
     DOWN,
