@@ -21,3 +21,7 @@ CANCELS = Counter(
     "Times everything was cancelled for an EMERGENCY, by what we learnt.",
     ["event"],
 )
+OPEN_BREAKERS = Gauge("risk_monitor_breakers_open", "How many breakers are open, PAPER and DRY_RUN included.")
+ESCALATIONS = Counter(
+    "risk_monitor_escalations_total", "Stages taken because a breaker stayed open.", ["stage"]
+)

@@ -147,6 +147,13 @@ _LIST = (
     _number(
         "daily_drawdown", _K.FRACTION, "0.05", ("0", "1"), "fraction of the day's first equity a day may lose"
     ),
+    _number(
+        "max_strategy_loss",
+        _K.USDC,
+        "10",
+        ("0", "1000"),
+        "USDC one strategy may lose in a session or a day before it is stopped",
+    ),
 )
 DEFINITIONS: Mapping[str, ControlDefinition] = MappingProxyType({each.key: each for each in _LIST})
 
@@ -173,6 +180,7 @@ class Controls:
     trailing_stop: Decimal | None = None
     exit_slippage: Decimal = Decimal("0.05")
     daily_drawdown: Decimal = Decimal("0.05")
+    max_strategy_loss_usdc: Decimal = Decimal(10)
 
 
 def allows(names: frozenset[str], name: str) -> bool:
@@ -227,6 +235,7 @@ def parse_controls(rows: Mapping[str, str]) -> Controls:
         trailing_stop=_optional(text["trailing_stop"]),
         exit_slippage=Decimal(text["exit_slippage"]),
         daily_drawdown=Decimal(text["daily_drawdown"]),
+        max_strategy_loss_usdc=Decimal(text["max_strategy_loss"]),
     )
 
 

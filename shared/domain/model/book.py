@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from shared.domain.breaker import BreakerState, KillSwitch, TripReason
 from shared.domain.controls import Controls, parse_controls
+from shared.domain.escalation import Stage
 from shared.domain.ledger import Bucket, Buckets, OrderEffect, targets
 from shared.domain.modes import Mode
 from shared.domain.money import ZERO, down
@@ -102,6 +103,8 @@ class ModelPosition:
     payout: Decimal | None = None
     paid_usdc: Decimal | None = None
     """Cash that was proved, of all redemptions; None before the first."""
+    orphaned: bool = False
+    """The venue shows less of its token than the Book holds."""
     paid_shares: Decimal = ZERO
     """Shares whose payout is decided and over: paid, or worth nothing."""
 
@@ -140,8 +143,14 @@ class ModelBook:
     positions: Mapping[str, ModelPosition] = field(default_factory=lambda: MappingProxyType({}))
     redemptions: Mapping[str, ModelRedemption] = field(default_factory=lambda: MappingProxyType({}))
     externals: Mapping[str, tuple[str, Decimal]] = field(default_factory=lambda: MappingProxyType({}))
+    stopped: frozenset[tuple[str, Decimal]] = frozenset()
+    """Strategies that lost their limit in this session or day, each with the limit it lost (R8)."""
+    escalated: frozenset[Stage] = frozenset()
+    """What this trip has already led to (R2)."""
     verified: bool = False
     """The verifier has confirmed the positions within 10 s (D20)."""
+    unwanted: frozenset[str] = frozenset()
+    """Orders somebody asked to cancel."""
 
     @property
     def in_force(self) -> Controls:
@@ -301,5 +310,5 @@ def is_entered(book: ModelBook, window_id: str, strategy_id: str) -> bool:
 
 
 def slots_used(book: ModelBook, window_id: str) -> int:
-    """Return the entry orders a window has seen; refusals are not refunded (B10)."""
+    """Return the entry orders a window has seen, adopted ones too; refusals are not refunded (B10)."""
     return sum(position.window_id == window_id for position in book.positions.values())

@@ -82,6 +82,8 @@ def claim_entry(
 def _broken(book: ModelBook, signal_id: str, order: EntryOrder) -> Iterator[Refusal]:
     """Yield the broken rules in the claim's order."""
     yield from _broken_gate(book)
+    if is_stopped(book, book.signals[signal_id].strategy_id):
+        yield _R.STRATEGY_STOPPED
     yield from _broken_window(book, signal_id, order)
     if order.reserved_usdc < order.maker_amount:
         yield _R.INSUFFICIENT_CAPITAL
@@ -110,6 +112,12 @@ def _broken_gate(book: ModelBook) -> Iterator[Refusal]:
         yield _R.HALTED
     if RANK[book.mode] > RANK[book.in_force.trading_mode]:
         yield _R.MODE_NOT_ALLOWED
+
+
+def is_stopped(book: ModelBook, strategy_id: str) -> bool:
+    """Return whether a strategy has lost the limit now in force: a higher one, set since, lets it go on (R8)."""
+    limit = book.in_force.max_strategy_loss_usdc
+    return any(name == strategy_id and lost >= limit for name, lost in book.stopped)
 
 
 def _broken_window(book: ModelBook, signal_id: str, order: EntryOrder) -> Iterator[Refusal]:

@@ -1,15 +1,20 @@
 """What a person or a watchdog decides: exits, the breaker, the controls, and money from outside."""
 
+from collections.abc import Collection
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 
 from shared.domain.breaker import BreakerState, TripReason
 from shared.domain.controls import DEFINITIONS, ControlInvalid, normalise
+from shared.domain.escalation import AFTER, Stage
 from shared.domain.ledger import Bucket
-from shared.domain.model.book import Gate, ModelBook, Refused, balances
+from shared.domain.model.book import Gate, ModelBook, Refused, balances, is_active, shares_owed
 from shared.domain.model.steps import RETRIGGER, move_position, settle_facts, trip
+from shared.domain.modes import RANK, Mode
 from shared.domain.orders import POSSIBLY_LIVE
 from shared.domain.positions import TRIGGER_OF, TRIGGERED, ExitReason, PositionState
+from shared.domain.windows import Side
 
 FORCED = (ExitReason.FLATTEN, ExitReason.EMERGENCY)
 
@@ -55,7 +60,45 @@ def reset_breaker(book: ModelBook, *, operator: str, reason: str) -> ModelBook:
         raise Refused("OB102")
     if book.gate.breaker is BreakerState.CLOSED:
         return book
-    return replace(book, gate=Gate(ever=book.gate.ever))
+    return replace(book, gate=Gate(ever=book.gate.ever), escalated=frozenset())
+
+
+def escalate(book: ModelBook, stage: Stage, *, open_for: timedelta) -> tuple[ModelBook, bool]:
+    """Return the Book a stage further, and whether it was: due by the trip's age, once a trip (R2)."""
+    if book.gate.breaker is BreakerState.CLOSED or stage in book.escalated or open_for < AFTER[stage]:
+        return book, False
+    book = replace(book, escalated=book.escalated | {stage})
+    if stage is not Stage.HALT:
+        return book, True
+    book = replace(book, gate=replace(book.gate, halted=True))
+    if min(RANK[book.mode], RANK[book.in_force.trading_mode]) > RANK[Mode.PAPER]:
+        lowered = {**book.controls, "trading_mode": Mode.PAPER.value}
+        book = replace(book, controls=lowered)
+    return book, True
+
+
+def flag_orphans(book: ModelBook, tokens: Collection[Side], *, lasted: bool) -> tuple[ModelBook, list[str]]:
+    """Return the Book with what the venue does not show flagged, and the flagged positions (R3).
+
+    ``tokens`` names them by their side, ``lasted`` says that whatever was flagged before has been so for two minutes.
+    """
+    flagged = []
+    for name, position in sorted(book.positions.items()):
+        missed = position.side in tokens and is_active(book, name) and shares_owed(book, name) > 0
+        if missed:
+            flagged.append(name)
+        if missed and position.orphaned and lasted:
+            book = trip(book, TripReason.RECONCILIATION_MISMATCH)
+        book = book.with_position(name, replace(position, orphaned=missed))
+    return book, flagged
+
+
+def stop_strategy(book: ModelBook, strategy_id: str, pnl_usdc: Decimal) -> tuple[ModelBook, bool]:
+    """Return the Book with a strategy stopped that has lost its limit, and whether this stopped it (R8)."""
+    stop = (strategy_id, book.in_force.max_strategy_loss_usdc)
+    if pnl_usdc >= 0 or -pnl_usdc < stop[1] or stop in book.stopped:
+        return book, False
+    return replace(book, stopped=book.stopped | {stop}), True
 
 
 def set_control(book: ModelBook, key: str, value: str, *, actor: str, reason: str) -> ModelBook:

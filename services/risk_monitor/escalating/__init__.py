@@ -1,0 +1,1 @@
+"""What follows while a breaker stays open (R2)."""
