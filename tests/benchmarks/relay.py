@@ -62,7 +62,7 @@ class Incoming(asyncio.Protocol):
         else:
             self._server.write(data)
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended changes nothing
         if self._server is not None:
             self._server.close()
 

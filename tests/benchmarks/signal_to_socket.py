@@ -1,0 +1,206 @@
+"""From a signal's commit to the first byte of its order on the venue's socket, beside the floor and beside a queue.
+
+Three ways take turns, one signal each, on one Postgres and into one receiver: execution in LIVE as its own process; the
+bare script of ``floor``; and a procrastinate job, which is only the hop from its deferral to its first line. All times are
+of one monotonic clock, and all begin when the committer learns that its commit stands.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import procrastinate
+import psycopg
+from pydantic import SecretStr
+
+from shared.domain.ids import SignalId, TokenId, order_salt
+from shared.runtime.clock import SystemClock
+from shared.venue.onboarding import credentials
+from shared.venue.order_struct import domain_for, is_v2_position_id
+from shared.venue.signing import OrderSigner
+from shared.venue.urls import VenueUrls
+from tests.benchmarks.companion import Companion, companion
+from tests.benchmarks.figures import Findings, percentile, table
+from tests.benchmarks.ground import Ground
+from tests.benchmarks.street import Deployment, a_venue, deployed, relay_to
+from tests.factories import CLOCK
+from tests.processes import Venue, until
+
+ACCOUNTS = 5
+SIGNALS = 220
+WARM_UP = 15
+LISTENING = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+
+
+@dataclass
+class Times:
+    """Milliseconds of each way, in the order they were taken."""
+
+    onebook: list[float] = field(default_factory=list)
+    floor: list[float] = field(default_factory=list)
+    queue: list[float] = field(default_factory=list)
+
+
+def measure(ground: Ground) -> Findings:
+    with ExitStack() as stack:
+        market = stack.enter_context(a_venue(ground))
+        ours = stack.enter_context(deployed(ground, market, accounts=ACCOUNTS))
+        bare = stack.enter_context(deployed(ground, market, accounts=ACCOUNTS, name="floor"))
+        relay, clob_url = stack.enter_context(relay_to(market.urls["clob_url"]))
+        process = stack.enter_context(ours.executing(ours.environment(clob_url)))
+        ours.lead(process, after=ours.epoch())
+        floor = stack.enter_context(_floor(bare, market, clob_url))
+        queue = stack.enter_context(_queue(ground))
+        times = Times()
+        for number in range(SIGNALS + WARM_UP):
+            ours.refresh()
+            bare.refresh()
+            took, order = _ours(ours, relay)
+            again = _floor_turn(bare, floor, relay, order)
+            hop = queue.turn(number)
+            if number >= WARM_UP:
+                times.onebook.append(took * 1000)
+                times.floor.append(again * 1000)
+                times.queue.append(hop * 1000)
+    return _findings(times)
+
+
+def _ours(deployment: Deployment, relay: Companion) -> tuple[float, dict[str, Any]]:
+    said = deployment.say(deployment.next_place(), price=deployment.ask())
+    first = relay.hear()
+    assert first["salt"] == order_salt(SignalId(said.signal_id)), "another order than this signal's"
+    return first["at"] - said.at, deployment.settled(said)
+
+
+def _floor_turn(deployment: Deployment, floor: Companion, relay: Companion, order: dict[str, Any]) -> float:
+    """Let the floor send an order like ``order``, for a signal like its own; returns seconds."""
+    place = deployment.next_place()
+    given = _given(order, place.signal_id)
+    floor.say(given)
+    assert floor.hear() == "ready"
+    said = deployment.say(place, price=order["limit_price"])
+    first = relay.hear()
+    assert first["salt"] == given["order"]["salt"]
+    answer = floor.hear()["answer"]
+    # The venue took it, or its price had moved on: either way the signature and the login were right.
+    assert answer.get("success") or "no orders found" in answer["error"], answer
+    return float(first["at"] - said.at)
+
+
+def _given(order: dict[str, Any], signal_id: str) -> dict[str, Any]:
+    """Return what the floor's claim is told: the arguments execution's claim had, for another signal."""
+    return {
+        "signal_id": signal_id,
+        "maker_micro": int(order["maker_amount"] * 1_000_000),
+        "taker_micro": int(order["taker_amount"] * 1_000_000),
+        "evidence": json.dumps(order["gate_evidence"]),
+        "order": {
+            "position_id": f"pos-{signal_id}",
+            "token_id": order["token_id"],
+            "order_type": order["order_type"],
+            "limit_price": str(order["limit_price"]),
+            "maker_amount": str(order["maker_amount"]),
+            "taker_amount": str(order["taker_amount"]),
+            "salt": order_salt(SignalId(signal_id)),
+            "timestamp_ms": int(CLOCK.now().timestamp() * 1000),
+            "reserved_usdc": str(order["reserved_usdc"]),
+            "cap_usdc": str(order["cap_usdc"]),
+            "book": order["book_evidence"],
+        },
+    }
+
+
+@contextmanager
+def _floor(deployment: Deployment, market: Venue, clob_url: str) -> Iterator[Companion]:
+    """Start the floor with a wallet of its own, logged in as execution logs in."""
+    street = deployment.first
+    key = json.loads(street.signing_keys())[street.desk.account]
+    signer = OrderSigner(SecretStr(key["private_key"]), key["wallet"], key["signature_type"])
+    market.ask("/accounts", {"address": signer.address, "signature_type": 3, "usdc": "1000"})
+    login = asyncio.run(credentials(signer, VenueUrls(clob=market.urls["clob_url"]), SystemClock()))
+    token = TokenId(street.window["up_token"])
+    domain = domain_for(token, version="v2" if is_v2_position_id(token) else "v1", neg_risk=False)
+    with companion("tests.benchmarks.floor") as floor:
+        floor.say(
+            {
+                "url": deployment.book.role_url("onebook_execution"),
+                "private_key": key["private_key"],
+                "wallet": signer.wallet,
+                "login": {
+                    "address": login.address,
+                    "api_key": login.api_key.get_secret_value(),
+                    "secret": login.secret.get_secret_value(),
+                    "passphrase": login.passphrase.get_secret_value(),
+                },
+                "separator": domain.separator.hex(),
+                "clob_url": clob_url,
+            }
+        )
+        epoch = floor.hear()["epoch"]
+        assert deployment.desk.do("reconciler", "SELECT mark_reconciled(%s, '{}')", epoch)
+        yield floor
+
+
+@dataclass
+class Queue:
+    """procrastinate on the same server: a worker that listens, and the one who defers."""
+
+    app: procrastinate.App
+    worker: Companion
+
+    def turn(self, number: int) -> float:
+        """Defer one job; returns the seconds from its commit to its first line."""
+        self.app.configure_task("hop").defer(number=number)
+        at = CLOCK.monotonic()
+        started = self.worker.hear()
+        assert started["number"] == number
+        return float(started["at"] - at)
+
+
+@contextmanager
+def _queue(ground: Ground) -> Iterator[Queue]:
+    url = ground.database("queue")
+    connector = procrastinate.SyncPsycopgConnector(conninfo=url)
+    app = procrastinate.App(connector=connector)
+    with app.open():
+        app.schema_manager.apply_schema()
+        with companion("tests.benchmarks.queue_worker", url) as worker:
+            with psycopg.connect(url, autocommit=True) as looking:
+                until("the worker listens", lambda: looking.execute(LISTENING).fetchall())
+            yield Queue(app, worker)
+
+
+def _findings(times: Times) -> Findings:
+    ours, floor = (
+        {percent: percentile(values, percent) for percent in (50, 99)}
+        for values in (times.onebook, times.floor)
+    )
+    hop = percentile(times.queue, 50)
+    ratio = {percent: ours[percent] / floor[percent] for percent in (50, 99)}
+    rows = [
+        (name, *(f"{percentile(values, percent):.2f}" for percent in (5, 50, 90, 99, 100)))
+        for name, values in (
+            ("onebook: gate, claim, signature, send", times.onebook),
+            ("floor: the same claim and signature, nothing else", times.floor),
+            ("procrastinate: defer to start, no work", times.queue),
+        )
+    ]
+    text = (
+        f"  signal's commit to the order's first byte on the venue's socket, {len(times.onebook)} of each in turns, ms\n"
+        + table(("", "p5", "p50", "p90", "p99", "most"), rows)
+        + f"\n  ratio to the floor: p50 {ratio[50]:.2f} (target 1.5), p99 {ratio[99]:.2f} (target 2);"
+        f" below procrastinate's one hop: {'yes' if ours[50] < hop else 'no'}"
+    )
+    figures = {
+        "signal_to_socket_p50_ratio": round(ratio[50], 3),
+        "signal_to_socket_p99_ratio": round(ratio[99], 3),
+        "signal_to_socket_p50_ms": round(ours[50], 3),
+        "signal_to_socket_p99_ms": round(ours[99], 3),
+        "floor_p50_ms": round(floor[50], 3),
+        "floor_p99_ms": round(floor[99], 3),
+        "procrastinate_hop_p50_ms": round(hop, 3),
+    }
+    return Findings(figures, text)
