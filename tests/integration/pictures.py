@@ -36,6 +36,8 @@ SELECT jsonb_build_object(
                  FROM entry_slots s WHERE s.account_id = a AND s.mode = m AND s.window_id = p.window_id) < 2),
   'redemptions', (SELECT coalesce(jsonb_object_agg(redemption_id, jsonb_build_array(state, expected_usdc)), '{}')
                     FROM redemptions WHERE account_id = a AND mode = m),
+  'unwanted', (SELECT coalesce(jsonb_agg(order_id ORDER BY order_id COLLATE "C"), '[]')
+                 FROM cancel_requests JOIN orders USING (order_id) WHERE account_id = a AND mode = m),
   'realized', (SELECT coalesce(sum(realized_usdc), 0) FROM sessions WHERE account_id = a AND mode = m),
   'unbalanced', (SELECT coalesce(jsonb_agg(what), '[]') FROM verify_ledger(a, m)))
 FROM (SELECT %s AS a, %s AS m) x
@@ -82,9 +84,13 @@ def snapshot(book: facts.ModelBook) -> dict[str, Any]:
         "entered": sorted(
             window + strategy for window, strategy in entered if facts.is_entered(book, window, strategy)
         ),
-        "slots": {name: used for name in book.windows if (used := facts.slots_used(book, name))},
+        # An adopted order takes a slot while one is free; a third is a fact and takes none.
+        "slots": {
+            name: min(used, claims.SLOTS) for name in book.windows if (used := facts.slots_used(book, name))
+        },
         "active": sorted(active & free),
         "redemptions": {name: [each.state, each.expected_usdc] for name, each in book.redemptions.items()},
+        "unwanted": sorted(book.unwanted),
         "realized": facts.realized(book),
         "unbalanced": [],
     }

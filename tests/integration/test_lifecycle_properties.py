@@ -7,7 +7,6 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine,
     initialize,
     precondition,
     rule,
@@ -26,6 +25,7 @@ from shared.domain.signals import SignalState
 from shared.domain.trades import FillState
 from shared.domain.windows import Side
 from tests.integration.both_books import DOLLARS, STRATEGIES, BothBooks, RealBook
+from tests.integration.resting_rules import RestingRules
 
 pytestmark = pytest.mark.integration
 
@@ -104,7 +104,7 @@ PEOPLE = st.one_of(
 SELDOM = st.sampled_from([False] * 9 + [True])
 
 
-class Lifecycle(RuleBasedStateMachine):
+class Lifecycle(RestingRules):
     """Every lifecycle function, called in any order with anything a test can think of.
 
     Single calls find what nobody expects; the longer rules are a trade's usual way, so that the single calls meet
