@@ -19,7 +19,17 @@ from services.feed_collector.queries import list_gates
 from shared.bus.channels import MarketMoved, WindowChanged
 from shared.bus.notify import notify
 from shared.db.engine import Database, Tx
-from shared.db.queries import administration, books, closes, feeds, lifecycle, scheduled_work, ticks, windows
+from shared.db.queries import (
+    administration,
+    books,
+    closes,
+    failed_batches,
+    feeds,
+    lifecycle,
+    scheduled_work,
+    ticks,
+    windows,
+)
 from shared.domain.breaker import TripReason
 from shared.domain.ids import AccountId, Instrument, WindowId
 from shared.domain.modes import Mode
@@ -269,10 +279,22 @@ async def _write_result(tx: Tx, window: Window) -> None:
     )
 
 
-async def keep_failed(database: Database, batch: ticks.TickBatch, error: str) -> None:
+async def put_aside(database: Database, batch: ticks.TickBatch, error: str) -> None:
     """Put a batch aside that could not be stored (C3)."""
     async with database.begin() as tx:
-        await ticks.keep_failed(tx, batch, error)
+        await failed_batches.keep(tx, batch, error)
+
+
+async def is_put_aside(database: Database, batch_id: str) -> bool:
+    """Return whether a batch was put aside although nobody answered."""
+    return await database.retry_read(lambda tx: failed_batches.is_kept(tx, batch_id))
+
+
+async def forget_batches(database: Database) -> None:
+    """Delete the names of old batches, and the batches that were replayed a week ago (C3)."""
+    async with database.begin() as tx:
+        await ticks.forget_batches(tx)
+        await failed_batches.forget_replayed(tx)
 
 
 async def trip_all(database: Database, context: Mapping[str, Any]) -> int:

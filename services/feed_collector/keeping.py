@@ -1,6 +1,7 @@
 """The regular work around the feeds: how they are, books' history, closes, partitions, the heartbeat."""
 
 import asyncio
+import dataclasses
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -201,6 +202,7 @@ class Keeper:
             if day != done_for and await self.keep_partitions(day):
                 done_for = day
             await actions.forget_books(self.database)
+            await actions.forget_batches(self.database)
             await asyncio.sleep(HOUSE_EVERY_S)
 
         await endure(pulse, turn)
@@ -282,6 +284,7 @@ class Keeper:
                 }
                 for gap in gaps[-20:]
             ],
+            "capture": dataclasses.asdict(self.writer.account),
             "feeds": {
                 f"{news.source.value}/{news.instrument}": round(
                     (now - news.last_received_at).total_seconds(), 3

@@ -5,7 +5,7 @@ Nothing here is decided from: it is what has been heard and not yet written, and
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -107,6 +107,7 @@ class Tape:
         """``known`` is what was written before this process: an event that is in the Book is not new (C4)."""
         self.arrived = asyncio.Event()
         self.news: dict[tuple[Source, Instrument], FeedNews] = {}
+        self.received = 0
         self.dropped = 0
         self._queue: deque[PriceTick] = deque()
         self._changes: deque[OracleChange] = deque(maxlen=CHANGES_MAX)
@@ -197,13 +198,6 @@ class Tape:
             self.arrived.clear()
         return taken
 
-    def put_back(self, ticks: Sequence[PriceTick]) -> None:
-        """Let prices wait again, before the others; the bound holds here, too."""
-        self._queue.extendleft(reversed(ticks))
-        while len(self._queue) > QUEUE_MAX:
-            self._drop()
-        self.arrived.set()
-
     def take_changes(self) -> list[OracleChange]:
         """Return the oracle's changes since the last call."""
         changes = list(self._changes)
@@ -215,6 +209,7 @@ class Tape:
         return len(self._queue)
 
     def _put(self, news: FeedNews, tick: PriceTick) -> None:
+        self.received += 1
         news.ticks += 1
         news.last_price = tick.price
         if tick.source_at is not None:

@@ -2,12 +2,17 @@
 
 A batch is whatever waits when the one before is done: one price when it is quiet, thousands when it is not. One that
 fails is tried once more after 100 ms, looking first whether it was stored after all; then it is put aside in
-failed_batches; if that fails, too, every account is tripped as soon as the database can be told, and the prices wait.
+failed_batches; if that fails, too, every account is tripped as soon as the database can be told, and the batch is kept
+in hand under its name: the COMMIT that nobody answered may have happened, and only the name can tell.
+
+So every price received is stored, put aside, dropped by the full queue and counted, or still waits: ``account`` says
+how many of each, and they add up.
 """
 
 import asyncio
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import count
 
 from services.feed_collector import actions
@@ -61,6 +66,22 @@ async def wait_for_capture(database: Database, instruments: Sequence[Instrument]
         await asyncio.sleep(STANDBY_POLL_S)
 
 
+@dataclass(frozen=True, slots=True)
+class CaptureAccount:
+    """What became of the prices this process received; they add up while no batch is under way."""
+
+    received: int
+    stored: int
+    failed: int
+    dropped: int
+    waiting: int
+
+    @property
+    def unexplained(self) -> int:
+        """Return how many prices are nowhere: zero, or capture is broken."""
+        return self.received - self.stored - self.failed - self.dropped - self.waiting
+
+
 class Writer:
     """Stores what the tape holds; ``run`` is a loop of the service."""
 
@@ -87,42 +108,102 @@ class Writer:
         self._serials = count(1)
         self._chance = random.Random(self._name)  # noqa: S311 jitter is no secret
         self._spoken_at = clock.monotonic()
+        self._stored_rows = 0
+        self._failed_rows = 0
+        self._in_hand: TickBatch | None = None
         self.trip_owed: str | None = None
         """Why every account is to be tripped, while the database cannot be told."""
+
+    @property
+    def account(self) -> CaptureAccount:
+        """Return what became of every price received."""
+        in_hand = 0 if self._in_hand is None else len(self._in_hand.ticks)
+        return CaptureAccount(
+            received=self._tape.received,
+            stored=self._stored_rows,
+            failed=self._failed_rows,
+            dropped=self._tape.dropped,
+            waiting=self._tape.waiting + in_hand,
+        )
 
     async def run(self, pulse: LoopPulse) -> None:
         """Store until asked to stop, then what still waits; raises Displaced when another collector took over."""
         pauses = backoff(self._chance, first_s=BACKOFF_FIRST_S, cap_s=BACKOFF_CAP_S)
-        while not (pulse.stopping.is_set() and self._tape.waiting == 0):
+        while not (pulse.stopping.is_set() and self.account.waiting == 0):
             pulse.tick()
-            if self.trip_owed is not None and not await self._pay_trip():
-                if pulse.stopping.is_set():
-                    return
+            if await self._recovered():
+                pauses = backoff(self._chance, first_s=BACKOFF_FIRST_S, cap_s=BACKOFF_CAP_S)
+            elif pulse.stopping.is_set():
+                log.critical("ticks_lost", rows=self.account.waiting, reason=self.trip_owed)
+                return
+            else:
                 await asyncio.sleep(next(pauses))
                 continue
-            pauses = backoff(self._chance, first_s=BACKOFF_FIRST_S, cap_s=BACKOFF_CAP_S)
             if await self._something_waits():
                 await self.store(self._tape.take(BATCH_MAX))
         await self.close()
 
     async def store(self, ticks: Sequence[PriceTick]) -> None:
         """Store one batch, down the ladder of C3."""
-        batch = TickBatch(f"{self._name}:{next(self._serials)}", ticks)
-        if await self._copied(batch):
+        self._in_hand = TickBatch(f"{self._name}:{next(self._serials)}", ticks)
+        if await self._copied(self._in_hand):
             return
         await asyncio.sleep(RETRY_AFTER_S)
-        error = await self._retried(batch)
+        await self._settle(self._in_hand)
+
+    async def _recovered(self) -> bool:
+        """Return True when nothing is owed: the trip was told and the batch in hand is stored or put aside."""
+        if self.trip_owed is not None and not await self._pay_trip():
+            return False
+        if self._in_hand is None:
+            return True
+        try:
+            if await actions.is_put_aside(self._database, self._in_hand.batch_id):
+                self._put_aside(self._in_hand, "the answer to putting it aside was lost")
+                return True
+        except Exception as failure:
+            if not is_passing(failure):
+                raise
+            return False
+        await self._settle(self._in_hand)
+        return self._in_hand is None
+
+    async def _settle(self, batch: TickBatch) -> None:
+        """Store a batch that may have been stored, else put it aside, else keep it in hand and owe a trip."""
+        try:
+            error = await self._retried(batch)
+        except Displaced:
+            await self._leave_behind(batch)
+            raise
         if error is None:
             return
         try:
-            await actions.keep_failed(self._database, batch, error)
+            await actions.put_aside(self._database, batch, error)
         except Exception:  # whatever it is, the prices are on no record now
-            log.critical("capture_unrecoverable", batch_id=batch.batch_id, rows=len(ticks), exc_info=True)
+            log.critical(
+                "capture_unrecoverable", batch_id=batch.batch_id, rows=len(batch.ticks), exc_info=True
+            )
             self.trip_owed = error
-            self._tape.put_back(ticks)
             return
-        TICKS_FAILED.inc(len(ticks))
-        log.error("batch_put_aside", batch_id=batch.batch_id, rows=len(ticks), error=error)
+        self._put_aside(batch, error)
+
+    async def _leave_behind(self, batch: TickBatch | None) -> None:
+        """Put aside what another collector's taking over left in our hands: replaying it adds what that one missed."""
+        while batch is not None:
+            try:
+                await actions.put_aside(self._database, batch, "another collector took over")
+            except Exception:  # it is the end of this process, and the reason of its end is the one to tell
+                log.critical("ticks_lost", rows=len(batch.ticks) + self._tape.waiting, exc_info=True)
+                return
+            self._put_aside(batch, "another collector took over")
+            ticks = self._tape.take(BATCH_MAX)
+            batch = TickBatch(f"{self._name}:{next(self._serials)}", ticks) if ticks else None
+
+    def _put_aside(self, batch: TickBatch, error: str) -> None:
+        self._in_hand = None
+        self._failed_rows += len(batch.ticks)
+        TICKS_FAILED.inc(len(batch.ticks))
+        log.error("batch_put_aside", batch_id=batch.batch_id, rows=len(batch.ticks), error=error)
 
     async def close(self) -> None:
         """End the writing session, and the capture lock with it."""
@@ -192,6 +273,8 @@ class Writer:
         return True
 
     def _committed(self, batch: TickBatch) -> None:
+        self._in_hand = None
+        self._stored_rows += len(batch.ticks)
         TICKS_STORED.inc(len(batch.ticks))
         BATCH_ROWS.observe(len(batch.ticks))
         first = min(tick.received_at for tick in batch.ticks)

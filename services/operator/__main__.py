@@ -5,6 +5,8 @@ import typer
 from services.operator import reports, switches
 from services.operator.accounts import account_app, session_app
 from services.operator.canary.command import canary_app
+from services.operator.capture.gaps import check_gaps
+from services.operator.capture.replaying import replay_batches
 from services.operator.switches import breaker_app, control_app
 
 app = typer.Typer(
@@ -24,6 +26,8 @@ for command in (
     reports.health,
     reports.strategies,
     reports.partitions,
+    replay_batches,
+    check_gaps,
 ):
     app.command()(command)
 app.command("doctor")(reports.diagnose)

@@ -12,7 +12,7 @@ import pytest_asyncio
 from services.feed_collector import actions
 from services.feed_collector.tape import Tape
 from services.feed_collector.writer import Displaced, Writer, wait_for_capture
-from shared.db.engine import Database
+from shared.db.engine import CommitUnknown, Database
 from shared.db.queries import ticks as tick_queries
 from shared.db.queries.ticks import CaptureFailed, CaptureSession, TickBatch
 from shared.domain.ids import Instrument, TokenId
@@ -140,7 +140,7 @@ async def test_when_nothing_can_be_put_aside_every_account_is_tripped_and_no_pri
         stand.desk.owner.execute("LOCK TABLE failed_batches IN ACCESS EXCLUSIVE MODE")
         await stand.writer.store([tick(1), tick(2, price="1e15")])
         assert stand.writer.trip_owed is not None
-        assert stand.tape.waiting == 2
+        assert stand.writer.account.waiting == 2
     pulse = LoopPulse("write_ticks", CLOCK, 15.0)
     async with asyncio.timeout(20), asyncio.TaskGroup() as group:
         group.create_task(stand.writer.run(pulse))
@@ -163,6 +163,31 @@ async def test_when_nothing_can_be_put_aside_every_account_is_tripped_and_no_pri
     ]
 
 
+async def test_a_batch_put_aside_without_an_answer_is_not_stored_besides(
+    stand: Stand, session: CaptureSession, monkeypatch
+):
+    """Both the COPY and the answer to putting it aside were lost; what is on record decides, not the silence."""
+    copy, put_aside = session.copy, actions.put_aside
+
+    async def no_copy(_: TickBatch) -> None:
+        raise CaptureFailed("the connection was lost")
+
+    async def put_aside_and_lose_the_answer(*arguments: object) -> None:
+        await put_aside(*arguments)
+        raise CommitUnknown("the connection was lost during COMMIT")
+
+    monkeypatch.setattr(session, "copy", no_copy)
+    monkeypatch.setattr(actions, "put_aside", put_aside_and_lose_the_answer)
+    await stand.writer.store([tick(1), tick(2)])
+    assert (stand.writer.account.waiting, stand.count("failed_batches")) == (2, 1)
+    monkeypatch.setattr(session, "copy", copy)
+    pulse = LoopPulse("write_ticks", CLOCK, 15.0)
+    pulse.stopping.set()
+    await stand.writer.run(pulse)
+    assert (stand.writer.account.failed, stand.writer.account.waiting) == (2, 0)
+    assert stand.stored() == []
+
+
 async def test_two_collectors_make_one_tick(database: Database, session: CaptureSession):
     """The lock belongs to the very connection that writes: who has not got it cannot write (T5)."""
     assert await CaptureSession.try_open(database, [ETH, BTC]) is None
@@ -180,12 +205,14 @@ async def test_a_collector_that_lost_the_lock_to_another_ends(stand: Stand, data
     with pytest.raises(Displaced):
         await stand.writer.store([tick(1)])
     assert stand.stored() == []
+    assert stand.writer.account.failed == 1, "the heir may have missed it: it is put aside"
     await heir.close()
 
 
 async def test_what_waits_at_the_end_is_stored_before_the_writer_goes(stand: Stand):
     pulse = LoopPulse("write_ticks", CLOCK, 15.0)
-    stand.tape.put_back([tick(serial) for serial in range(7)])
+    for serial in range(7):
+        stand.tape.mid(tick(serial))
     pulse.stopping.set()
     await stand.writer.run(pulse)
     assert len(stand.stored()) == 7

@@ -4,7 +4,6 @@ The lock is the connection's own, so a collector that lost it cannot write a tic
 """
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -145,16 +144,6 @@ class CaptureSession:
             raise
 
 
-async def keep_failed(tx: Tx, batch: TickBatch, error: str) -> None:
-    """Put a batch that could not be stored aside, to be replayed later; once per batch."""
-    statement = text(
-        """INSERT INTO failed_batches (batch_id, batch_data, error_message)
-        SELECT :id, CAST(:data AS jsonb), :error
-        WHERE NOT EXISTS (SELECT FROM failed_batches WHERE batch_id = :id)"""
-    )
-    await tx.execute(statement, {"id": batch.batch_id, "data": _as_json(batch.ticks), "error": error})
-
-
 async def list_recent(
     tx: Tx, wanted: Mapping[tuple[Source, Instrument], int], *, since: datetime
 ) -> dict[tuple[Source, Instrument], list[TickPoint]]:
@@ -188,7 +177,8 @@ async def make_bars(tx: Tx, *, since: datetime, until: datetime) -> int:
           (array_agg(price ORDER BY timestamp, id))[1], max(price), min(price),
           (array_agg(price ORDER BY timestamp DESC, id DESC))[1], count(*)
         FROM price_ticks WHERE timestamp >= :since AND timestamp < :until GROUP BY 1, 2, 3, 4
-        ON CONFLICT (minute, feed, symbol, token_id) DO NOTHING"""
+        ON CONFLICT (minute, feed, symbol, token_id) DO UPDATE SET open = excluded.open, high = excluded.high, low = excluded.low,
+          close = excluded.close, ticks = excluded.ticks"""
     )
     return int((await tx.execute(statement, {"since": since, "until": until})).rowcount)
 
@@ -204,22 +194,11 @@ async def list_days_before(tx: Tx, *, keep: timedelta) -> list[datetime]:
     return list(await tx.scalars(statement, {"days": keep.days}))
 
 
-def _as_json(ticks: Sequence[PriceTick]) -> str:
-    return json.dumps(
-        [
-            {
-                "timestamp": tick.received_at.isoformat(),
-                "symbol": tick.instrument,
-                "source": tick.source.value,
-                "price": str(tick.price),
-                "token_id": tick.token_id,
-                "source_timestamp": None if tick.source_at is None else tick.source_at.isoformat(),
-                "trade_id": tick.trade_id,
-            }
-            for tick in ticks
-        ]
-    )
-
-
 def _reason(error: BaseException) -> str:
     return str(error).strip() or type(error).__name__
+
+
+async def forget_batches(tx: Tx) -> int:
+    """Delete the names of batches older than an hour: a retry looks for its batch within seconds. Returns how many."""
+    statement = text("DELETE FROM capture_batches WHERE committed_at < clock_timestamp() - interval '1 hour'")
+    return int((await tx.execute(statement)).rowcount)

@@ -133,9 +133,10 @@ def test_a_full_queue_drops_the_oldest_and_counts(monkeypatch: pytest.MonkeyPatc
     assert [tick.trade_id for tick in taken] == ["2", "3"]
     tape.trade(trade(6))
     tape.trade(trade(7))
-    tape.put_back(taken)
-    assert tape.dropped == 4
-    assert [tick.trade_id for tick in tape.take(9)] == ["4", "6", "7"]
+    tape.trade(trade(8))
+    assert tape.dropped == 3
+    assert [tick.trade_id for tick in tape.take(9)] == ["6", "7", "8"]
+    assert tape.received == 8
 
 
 def test_counters_are_handed_over_once_and_given_back_when_unwritten():
