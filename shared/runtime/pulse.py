@@ -1,13 +1,38 @@
 """A loop's sign of life: who waits must still say that it waits."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared.observability.metrics import LOOP_DURATION_S, LOOP_LAST_RUN_S
 from shared.runtime.clock import Clock
+
+QUICK_STALE_AFTER_S = 15.0
+"""A loop that promised a sign of life this often waits for nobody outside: it is held to its turns."""
+SLOW_AFTER_S = 5.0
+SLOW_KEPT_FOR = timedelta(seconds=15)
+
+
+class SlowTurns:
+    """The turns of this process that took too long (R10), kept long enough to be told in the next heartbeats."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[float, datetime]] = {}
+
+    def note(self, name: str, took_s: float, at: datetime) -> None:
+        """Remember a turn, if it was slow."""
+        if took_s > SLOW_AFTER_S:
+            self._last[name] = (took_s, at)
+
+    def recent(self, now: datetime) -> Mapping[str, str]:
+        """Return the seconds of each loop's last slow turn, as text, if it was lately."""
+        return {name: f"{took_s:.3f}" for name, (took_s, at) in self._last.items() if now - at <= SLOW_KEPT_FOR}
+
+
+SLOW_TURNS = SlowTurns()
+"""The process's own, as its metrics are."""
 
 
 @dataclass(slots=True)
@@ -41,12 +66,17 @@ class LoopPulse:
         """Tick, and measure how long the work of this turn takes; waiting belongs outside."""
         self.tick()
         began = self._last_run_monotonic
+        ended = False
         try:
             yield
+            ended = True
         finally:
             took_s = self.clock.monotonic() - began
             self.slowest_turn_s = max(self.slowest_turn_s, took_s)
             LOOP_DURATION_S.labels(self.name).observe(took_s)
+            # A turn that failed waited for what failed, and is tried again: that is another matter.
+            if ended and self.stale_after_s <= QUICK_STALE_AFTER_S:
+                SLOW_TURNS.note(self.name, took_s, self.clock.now())
 
     @property
     def silent_for_s(self) -> float:

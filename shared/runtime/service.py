@@ -10,7 +10,8 @@ A service's ``__main__`` is wiring::
     if __name__ == "__main__":
         run_service("reconciler", Settings, setup)
 
-It ends with 0 after SIGTERM or SIGINT, with 1 when a loop died or the start was refused, with 2 on bad settings.
+It ends with 0 after SIGTERM or SIGINT, with 1 when a loop died or the start was refused, with 2 on bad settings, and with
+the status given when the service ended itself (``Process.end``), as cleanly as after a signal.
 A loop that ends without being asked to has died, too: whoever restarts us reads the tables and goes on.
 """
 
@@ -31,7 +32,7 @@ from shared.observability.logs import configure_logs, get_logger
 from shared.observability.metrics import EVENT_LOOP_LAG_S, UP, render_metrics
 from shared.observability.redaction import redact, redact_value
 from shared.runtime.clock import Clock, SystemClock
-from shared.runtime.pulse import LoopPulse
+from shared.runtime.pulse import SLOW_TURNS, LoopPulse
 from shared.runtime.settings import BaseServiceSettings, load_settings
 
 DEAD_STATUS = 1
@@ -86,6 +87,18 @@ class Process(Generic[SettingsT]):
         self.clock = clock
         self.http_port = 0
         self.closing = AsyncExitStack()
+        self.stop = asyncio.Event()
+        self.status = 0
+        self.pulses: Sequence[LoopPulse] = ()
+
+    def end(self, status: int) -> None:
+        """Ask the process to end by itself, with this exit status, as SIGTERM would."""
+        self.status = status
+        self.stop.set()
+
+    def silent_loops(self) -> list[str]:
+        """Return the loops that have been silent longer than they promised: for the heartbeat (R11)."""
+        return [pulse.name for pulse in self.pulses if pulse.is_stale]
 
     def on_exit(self, close: Callable[[], Awaitable[object]]) -> None:
         """Call ``close`` at the end of the process, last given first, whatever ended it."""
@@ -117,8 +130,8 @@ def run_service(name: str, settings_type: type[SettingsT], setup: Setup[Settings
         else:
             log.critical("service_died", exc_info=True)
         sys.exit(DEAD_STATUS)
-    log.info("service_stopped")
-    sys.exit(0)
+    log.info("service_stopped", status=process.status)
+    sys.exit(process.status)
 
 
 def _find_refusal(error: BaseException) -> StartRefused | None:
@@ -129,7 +142,7 @@ def _find_refusal(error: BaseException) -> StartRefused | None:
 
 
 async def _live(process: Process[SettingsT], setup: Setup[SettingsT]) -> None:
-    stop = asyncio.Event()
+    stop = process.stop
     event_loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         event_loop.add_signal_handler(number, stop.set)
@@ -147,7 +160,9 @@ async def _live(process: Process[SettingsT], setup: Setup[SettingsT]) -> None:
             wiring = await _set_up_or_stop(process, setup, stop)
             if wiring is not None:
                 _announce(process)
-                await _run_loops(board.open(wiring), stop)
+                opened = board.open(wiring)
+                process.pulses = [pulse for _, pulse in opened]
+                await _run_loops(opened, stop)
             heart.cancel()
     finally:
         UP.labels(process.name).set(0)
@@ -239,7 +254,9 @@ class _Board:
             due = self._clock.monotonic() + HEARTBEAT_EVERY_S
             await asyncio.sleep(HEARTBEAT_EVERY_S)
             self._last_beat = self._clock.monotonic()
-            EVENT_LOOP_LAG_S.set(max(0.0, self._last_beat - due))
+            late_s = max(0.0, self._last_beat - due)
+            EVENT_LOOP_LAG_S.set(late_s)
+            SLOW_TURNS.note("event_loop", late_s, self._clock.now())
 
     def livez(self) -> Page:
         """Return 200 while the event loop turns and no loop has been silent for minutes."""

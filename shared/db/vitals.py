@@ -1,0 +1,25 @@
+"""What every heartbeat says besides its service's own words: only what is out of the ordinary."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from sqlalchemy.pool import QueuePool
+
+from shared.db.engine import Tx
+from shared.runtime.clock import SystemClock
+from shared.runtime.pulse import SLOW_TURNS
+
+POOL_USE_MAX = Decimal("0.8")
+"""Above it a person hears of it (B4); the beat's own connection counts, as everybody's does."""
+
+
+def vital_signs(tx: Tx) -> Mapping[str, object]:
+    """Return this process's slow turns, seconds by loop, and its pool where it is nearly full."""
+    found: dict[str, object] = {}
+    slow = SLOW_TURNS.recent(SystemClock().now())
+    if slow:
+        found["slow_turns"] = slow
+    pool = tx.engine.sync_engine.pool
+    if isinstance(pool, QueuePool) and pool.checkedout() > POOL_USE_MAX * pool.size():
+        found["pool"] = f"{pool.checkedout()} of {pool.size()}"
+    return found
