@@ -8,6 +8,7 @@ from services.execution import actions
 from services.execution.config import ExecutionSettings
 from services.execution.executors import make_executors
 from services.execution.loops.desk import Desk, Wakeups
+from services.execution.loops.halting import Halting
 from services.execution.loops.lead import Leadership, beat, lead
 from shared.bus.listen import Listener
 from shared.db.engine import Database
@@ -47,13 +48,14 @@ async def setup(process: Process[ExecutionSettings]) -> Wiring:
         instance=settings.instance,
     )
     leadership = Leadership()
+    halting = Halting(end=process.end, stays=settings.cb_allow_extended_halt)
     candidate = partial(
         LockCandidate, settings.database_url, key=EXECUTOR_LOCK_KEY, clock=clock, instance=settings.instance
     )
     return Wiring(
         loops=[
             Loop("listen", listener.run),
-            Loop("lead", partial(lead, desk, leadership, candidate), drain_s=DRAIN_S),
+            Loop("lead", partial(lead, desk, leadership, candidate, halting), drain_s=DRAIN_S),
             Loop("beat", partial(beat, desk, leadership)),
         ],
         checks={

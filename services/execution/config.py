@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from shared.domain.ids import AccountId
 from shared.domain.modes import Mode
-from shared.runtime.settings import TradingSettings
+from shared.runtime.settings import TradingSettings, parse_confirmation
 from shared.venue.settings import VenueSettings, read_accounts
 
 
@@ -33,6 +33,9 @@ class ExecutionSettings(TradingSettings, VenueSettings):
         description="JSON {account: {private_key, wallet, signature_type, relayer_api_key, relayer_api_key_address}}",
     )
     instance: str = Field(default="execution", min_length=1, description="name of this process in the Book")
+    cb_allow_extended_halt: Annotated[bool, BeforeValidator(parse_confirmation)] = Field(
+        default=False, description='only "true" keeps the process running when trading is halted'
+    )
 
     @field_validator("signing_keys")
     @classmethod

@@ -28,7 +28,9 @@ class SlowTurns:
 
     def recent(self, now: datetime) -> Mapping[str, str]:
         """Return the seconds of each loop's last slow turn, as text, if it was lately."""
-        return {name: f"{took_s:.3f}" for name, (took_s, at) in self._last.items() if now - at <= SLOW_KEPT_FOR}
+        return {
+            name: f"{took_s:.3f}" for name, (took_s, at) in self._last.items() if now - at <= SLOW_KEPT_FOR
+        }
 
 
 SLOW_TURNS = SlowTurns()

@@ -10,8 +10,8 @@ A service's ``__main__`` is wiring::
     if __name__ == "__main__":
         run_service("reconciler", Settings, setup)
 
-It ends with 0 after SIGTERM or SIGINT, with 1 when a loop died or the start was refused, with 2 on bad settings, and with
-the status given when the service ended itself (``Process.end``), as cleanly as after a signal.
+It ends with 0 after SIGTERM or SIGINT, with 1 when a loop died or the start was refused, with 2 on bad settings, and
+with the status given when the service ended itself (``Process.end``), as cleanly as after a signal.
 A loop that ends without being asked to has died, too: whoever restarts us reads the tables and goes on.
 """
 

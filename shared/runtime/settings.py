@@ -78,7 +78,8 @@ def _parse_mode(value: object) -> object:
     return Mode(text)
 
 
-def _parse_confirmation(value: object) -> object:
+def parse_confirmation(value: object) -> object:
+    """Return True for exactly the word true, in any case of letters; everything else does not confirm."""
     return str(value).strip().lower() == "true"
 
 
@@ -86,7 +87,7 @@ class TradingSettings(BaseServiceSettings):
     """Adds the trading mode, the ceiling of what this process may do (D5, E14)."""
 
     trading_mode: Annotated[Mode, BeforeValidator(_parse_mode)] = Mode.PAPER
-    confirm_live_trading: Annotated[bool, BeforeValidator(_parse_confirmation)] = False
+    confirm_live_trading: Annotated[bool, BeforeValidator(parse_confirmation)] = False
 
     @model_validator(mode="after")
     def _check_live(self) -> "TradingSettings":

@@ -8,6 +8,7 @@ from services.execution.loops.confirmations import confirm
 from services.execution.loops.desk import Desk
 from services.execution.loops.entries import enter
 from services.execution.loops.exits import leave
+from services.execution.loops.halting import Halting
 from services.execution.loops.readings import (
     compare_dry_runs,
     keep_warm,
@@ -42,7 +43,11 @@ class Leadership:
 
 
 async def lead(
-    desk: Desk, leadership: Leadership, make_candidate: Callable[[], LockCandidate], pulse: LoopPulse
+    desk: Desk,
+    leadership: Leadership,
+    make_candidate: Callable[[], LockCandidate],
+    halting: Halting,
+    pulse: LoopPulse,
 ) -> None:
     """Stand by until the lock is free, then trade under it; when it is lost, stand by again."""
     candidate = make_candidate()
@@ -58,19 +63,21 @@ async def lead(
             if session is None:
                 await asyncio.sleep(ASK_EVERY_S)
                 continue
-            await _trade(desk, leadership, session, pulse)
+            await _trade(desk, leadership, session, halting, pulse)
     finally:
         await candidate.close()
 
 
-async def _trade(desk: Desk, leadership: Leadership, session: LockSession, pulse: LoopPulse) -> None:
+async def _trade(
+    desk: Desk, leadership: Leadership, session: LockSession, halting: Halting, pulse: LoopPulse
+) -> None:
     """Run every loop of the leader until the lock is lost or we are asked to stop."""
     leadership.session = session
     LEADING.set(1)
     EPOCH.set(session.epoch)
     try:
         await _check_orphans(desk, leadership)
-        await _run_loops(desk, session, pulse)
+        await _run_loops(desk, session, halting, pulse)
     except* LockLost as lost:
         log.critical("lock_lost", epoch=session.epoch, reason=str(lost.exceptions[0]))
     finally:
@@ -80,7 +87,7 @@ async def _trade(desk: Desk, leadership: Leadership, session: LockSession, pulse
         await session.close()
 
 
-async def _run_loops(desk: Desk, session: LockSession, pulse: LoopPulse) -> None:
+async def _run_loops(desk: Desk, session: LockSession, halting: Halting, pulse: LoopPulse) -> None:
     """Let what may be in the middle of a send come to its own end; what only reads is cut off after it."""
     async with asyncio.TaskGroup() as keeping:
         kept = [
@@ -92,6 +99,7 @@ async def _run_loops(desk: Desk, session: LockSession, pulse: LoopPulse) -> None
                 read_clock(desk, pulse),
                 keep_warm(desk),
                 compare_dry_runs(desk, pulse),
+                halting.watch(desk, pulse),
                 *(hear(desk, account) for account in desk.executors.live_accounts()),
             )
         ]

@@ -34,7 +34,7 @@ async def flag_orphans(
 
 
 async def stop_strategy(
-    tx: Tx, account: AccountId, mode: Mode, strategy: StrategyId, scope: Scope, pnl_usdc: Decimal
+    tx: Tx, account: AccountId, mode: Mode, strategy: StrategyId, *, scope: Scope, pnl_usdc: Decimal
 ) -> bool:
     """Stop a strategy for the session or the day; False when it has not lost its limit, or is stopped already."""
     statement = text("SELECT stop_strategy(:account, :mode, :strategy, :scope, :pnl)")
