@@ -244,7 +244,7 @@ class Exchange:
         taker = taker_of(order)
         fills, whole = market.book.plan(taker, short_micro=self.rules.short_micro)
         self.wallets[order.maker].reserve(order.order_id, "", 0)
-        refused = self._refusal(order, fills, whole=whole, now_ms=now_ms)
+        refused = self._refusal(order, fills, whole=whole and order.depth_share == 1, now_ms=now_ms)
         if refused is not None:
             self._kill(order, refused)
             return

@@ -74,7 +74,7 @@ def test_it_serves_until_it_is_asked_to_end(tmp_path, way):
         (["--seed", "many"], {}, "SEED"),
         ([], {"SIMULATOR_FEE_ROUNDING": "sideways"}, "FEE_ROUNDING"),
         ([], {"SIMULATOR_FEE_RUONDING": "up"}, "FEE_RUONDING is no setting"),
-        (["--window-s", "5"], {}, "at least 15 s"),
+        (["--window-s", "3"], {}, "at least 4 s"),
         (["--source", "recordings:none"], {}, "none"),
         (["--assets", "gold"], {}, "gold"),
     ],

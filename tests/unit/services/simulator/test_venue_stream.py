@@ -271,6 +271,38 @@ async def test_a_user_event_is_dropped_for_one_wallet_and_side_only(venue):
     assert (await socket.frame())["event_type"] == "trade"
 
 
+async def test_user_events_can_be_sent_in_another_order(venue):
+    socket = await connect(venue, "user", login(venue))
+    await socket.send("PING")
+    await socket.text()
+    venue.faults.arm("reorder_events", match={"wallet": WALLET}, seconds=60)
+    await venue.call("POST", "/order", body(owner=venue.key.key))
+    assert [(await socket.frame())["event_type"] for _ in range(2)] == ["trade", "order"]
+
+
+async def test_an_event_held_for_a_next_one_that_does_not_come_is_sent_late(venue):
+    socket = await connect(venue, "user", login(venue))
+    await socket.send("PING")
+    await socket.text()
+    venue.faults.arm("reorder_events", times=2, seconds=0.5)
+    await venue.call("POST", "/order", body(owner=venue.key.key))
+    venue.pass_ms(600)
+    assert [(await socket.frame())["event_type"] for _ in range(2)] == ["trade", "order"]
+
+
+async def test_a_user_event_can_be_delayed(venue):
+    socket = await connect(venue, "user", login(venue))
+    await socket.send("PING")
+    await socket.text()
+    venue.faults.arm("delay_event", match={"event": "order"}, seconds=0.5)
+    await venue.call("POST", "/order", body(owner=venue.key.key))
+    assert (await socket.frame())["event_type"] == "trade"
+    await socket.send("PING")
+    assert await socket.text() == "PONG"
+    venue.pass_ms(500)
+    assert (await socket.frame())["event_type"] == "order"
+
+
 async def test_a_new_market_is_told_to_everyone_with_custom_features():
     soon = replace(WINDOW, listed_at_ms=START_MS + 500)
     venue = Clients(SmallWorld(window=soon))
