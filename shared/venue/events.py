@@ -32,6 +32,14 @@ class Disconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class Renewed:
+    """The feed replaced its connection in good time; both stood for a moment, so nothing is missing."""
+
+    feed: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """A frame that was not understood; counted and shown, never raised."""
 
@@ -123,7 +131,16 @@ class MarketResolved:
     received_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class UnknownEvent:
+    """The market channel spoke a word that is not on our list: no book is doubted for it, but it is counted."""
+
+    kind: str
+    received_at: datetime
+
+
 MarketEvent: TypeAlias = BookSnapshot | BookDelta | TopOfBook | TickSizeChange | LastTrade | MarketResolved
+ChannelEvent: TypeAlias = MarketEvent | UnknownEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +201,7 @@ class OraclePrice:
     backfill: bool = False
     """From the history sent at subscribing: it was true then, and says nothing of the feed's age."""
     dropped: int = 0
-    """Frames the server threw away before this one because we were slow."""
+    """Frames missing before this one: thrown away by the server because we were slow, or absent from its numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,4 +230,17 @@ class FastQuote:
     received_at: datetime
 
 
-FeedState: TypeAlias = Connected | Disconnected | Unreadable
+@dataclass(frozen=True, slots=True)
+class AggregatePrice:
+    """Pyth's price of an instrument, USD; ``confidence`` is the width it gives itself."""
+
+    instrument: Instrument
+    price: Decimal
+    confidence: Decimal
+    serial: int
+    """Rises with each aggregate: its slot, for the time is in whole seconds."""
+    published_at: datetime
+    received_at: datetime
+
+
+FeedState: TypeAlias = Connected | Renewed | Disconnected | Unreadable

@@ -36,6 +36,7 @@ from shared.venue.wire import (
 WireT = TypeVar("WireT", bound=Wire)
 FeeOf = Callable[[TokenId], FeeSchedule | None]
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_WORD_CHARACTERS = 40
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _MILLIS_FROM = 100_000_000_000
 """A time above this cannot be seconds: it would lie in the year 5138."""
@@ -70,6 +71,13 @@ def parse_json(text: str | bytes) -> Any:
         return json.loads(text, parse_float=Decimal)
     except (ValueError, ArithmeticError, RecursionError):  # ArithmeticError: a number beyond even Decimal
         raise Malformed("not JSON") from None
+
+
+def word_of(value: object) -> str:
+    """Return what a frame says in a place where a word is expected, short enough to be shown."""
+    return (
+        value[:_WORD_CHARACTERS] if isinstance(value, str) else f"{value}" if isinstance(value, int) else "?"
+    )
 
 
 def at_millis(value: int) -> datetime:

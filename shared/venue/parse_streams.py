@@ -1,4 +1,7 @@
-"""PURE: one frame of a feed → events. A frame nobody understands raises a Refusal; the feed makes it an event."""
+"""PURE: one frame of the CLOB's channels → events.
+
+A frame nobody understands raises a Refusal; the feed makes it an event. Prices are read by ``parse_prices``.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -6,44 +9,55 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from shared.domain.ids import ConditionId, Instrument, OrderId, TokenId, TradeId
+from shared.domain.ids import ConditionId, OrderId, TokenId, TradeId
 from shared.domain.money import ONE, ZERO
 from shared.domain.orders import OrderSide
 from shared.venue.events import (
     BookDelta,
     BookSnapshot,
-    FastPrice,
-    FastQuote,
+    ChannelEvent,
     LastTrade,
     LevelChange,
     MarketEvent,
     MarketResolved,
-    OracleKind,
-    OraclePrice,
     OrderUpdate,
     TickSizeChange,
     TopOfBook,
     TradeSeen,
+    UnknownEvent,
     UserEvent,
 )
-from shared.venue.parse import FeeOf, at_millis, levels, parse_json, parse_order_status, parse_trade, read
-from shared.venue.refusals import Malformed
+from shared.venue.parse import (
+    FeeOf,
+    at_millis,
+    levels,
+    parse_json,
+    parse_order_status,
+    parse_trade,
+    read,
+    word_of,
+)
+from shared.venue.refusals import Malformed, UnknownWord
 from shared.venue.wire import WireBook, WireTrade
 from shared.venue.wire_streams import (
     WireBestBidAsk,
-    WireBinanceQuote,
-    WireBinanceTrade,
+    WireChange,
     WireLastTrade,
     WireMarketResolved,
+    WireOldPriceChange,
     WireOrderEvent,
     WirePriceChange,
-    WirePriceFrame,
     WireTickSizeChange,
 )
 
+_NOT_OURS = "new_market"
+"""Sent for every market there is."""
 
-def parse_market_frame(text: str, received_at: datetime) -> list[MarketEvent]:
-    """Return the events of a market-channel frame: an object or an array of them; foreign kinds yield nothing.
+
+def parse_market_frame(text: str, received_at: datetime) -> list[ChannelEvent]:
+    """Return the events of a market-channel frame: an object or an array of them.
+
+    News of other markets yields nothing, a kind that is not on our list an UnknownEvent.
 
     Raises:
         Malformed: not JSON, or an event of a known kind that is not as documented.
@@ -51,9 +65,12 @@ def parse_market_frame(text: str, received_at: datetime) -> list[MarketEvent]:
     return [event for item in _objects(text) for event in _market_events(item, received_at)]
 
 
-def _market_events(item: Mapping[str, Any], received_at: datetime) -> Iterable[MarketEvent]:
-    parse = _MARKET_PARSERS.get(str(item.get("event_type")))
-    return () if parse is None else (parse(item, received_at),)  # new_market and later kinds are not ours
+def _market_events(item: Mapping[str, Any], received_at: datetime) -> Iterable[ChannelEvent]:
+    kind = word_of(item.get("event_type"))
+    if kind == _NOT_OURS:
+        return ()
+    parse = _MARKET_PARSERS.get(kind)
+    return (UnknownEvent(kind, received_at) if parse is None else parse(item, received_at),)
 
 
 def _snapshot(item: Mapping[str, Any], received_at: datetime) -> BookSnapshot:
@@ -70,7 +87,7 @@ def _snapshot(item: Mapping[str, Any], received_at: datetime) -> BookSnapshot:
 
 
 def _delta(item: Mapping[str, Any], received_at: datetime) -> BookDelta:
-    wire = read(WirePriceChange, item)
+    wire = read(WirePriceChange, item) if "price_changes" in item else _of_old(read(WireOldPriceChange, item))
     for change in wire.price_changes:
         if not ZERO < change.price < ONE or change.size < 0:
             raise Malformed(f"not a level: {change.size} at {change.price}")
@@ -90,6 +107,15 @@ def _delta(item: Mapping[str, Any], received_at: datetime) -> BookDelta:
         source_at=at_millis(wire.timestamp),
         received_at=received_at,
     )
+
+
+def _of_old(wire: WireOldPriceChange) -> WirePriceChange:
+    """Return the form of 2025, one token a frame and without best prices, as today's."""
+    changes = tuple(
+        WireChange(asset_id=wire.asset_id, price=change.price, size=change.size, side=change.side)
+        for change in wire.changes
+    )
+    return WirePriceChange(market=wire.market, timestamp=wire.timestamp, price_changes=changes)
 
 
 def _top(item: Mapping[str, Any], received_at: datetime) -> TopOfBook:
@@ -159,7 +185,7 @@ def parse_user_frame(text: str, received_at: datetime, *, api_key: str, fee_of: 
     """
     events: list[UserEvent] = []
     for item in _objects(text):
-        kind = str(item.get("event_type") or item.get("type")).lower()
+        kind = word_of(item.get("event_type") or item.get("type")).lower()
         if kind == "order":
             events.append(_order_update(item, received_at))
         elif kind == "trade":
@@ -170,6 +196,8 @@ def parse_user_frame(text: str, received_at: datetime, *, api_key: str, fee_of: 
                 )
                 for trade in parse_trade(item, api_key=api_key, fee_of=fee_of)
             ]
+        else:
+            raise UnknownWord(f"the user channel says {kind!r}")
     return events
 
 
@@ -186,73 +214,6 @@ def _order_update(item: Mapping[str, Any], received_at: datetime) -> OrderUpdate
         source_at=at_millis(wire.timestamp),
         received_at=received_at,
     )
-
-
-def parse_price_frame(text: str, received_at: datetime) -> list[OraclePrice]:
-    """Return the prices of a PolyBolt frame: one, or the history sent at subscribing; raises Malformed."""
-    wire = read(WirePriceFrame, parse_json(text))
-    twap = wire.channel == "price.crypto.twap"
-    lookback_s = wire.payload.window_seconds or 0
-    if twap != (lookback_s > 0):
-        raise Malformed(f"{wire.channel} with a look-back of {lookback_s} s")
-    points = [(point.timestamp, point.full_accuracy_value) for point in wire.payload.data or ()]
-    if not wire.snapshot:
-        if wire.payload.timestamp is None or wire.payload.full_accuracy_value is None:
-            raise Malformed(f"{wire.channel} without a price")
-        points = [(wire.payload.timestamp, wire.payload.full_accuracy_value)]
-    if any(price <= 0 for _, price in points):
-        raise Malformed(f"{wire.channel}: a price is not positive")
-    return [
-        OraclePrice(
-            instrument=Instrument(wire.payload.symbol.lower().removesuffix("usd").upper()),
-            kind=OracleKind.TWAP if twap else OracleKind.SPOT,
-            price=price,
-            observed_at=at_millis(observed_ms),
-            sent_at=at_millis(wire.ts),
-            received_at=received_at,
-            source=wire.payload.source,
-            seq=wire.seq,
-            lookback_s=lookback_s,
-            backfill=wire.snapshot,
-            dropped=wire.dropped,
-        )
-        for observed_ms, price in points
-    ]
-
-
-def parse_binance_frame(data: Mapping[str, Any], received_at: datetime) -> FastPrice | FastQuote | None:
-    """Return a trade or the best prices; None for answers and kinds we did not ask for; raises Malformed."""
-    if data.get("e") == "trade":
-        trade = read(WireBinanceTrade, data)
-        if trade.price <= 0:
-            raise Malformed(f"price of a trade is {trade.price}")
-        return FastPrice(
-            instrument=_binance_instrument(trade.symbol),
-            price=trade.price,
-            quantity=trade.quantity,
-            trade_id=trade.trade_id,
-            event_at=at_millis(trade.event_ms),
-            traded_at=at_millis(trade.traded_ms),
-            received_at=received_at,
-        )
-    if "e" not in data and "u" in data and "b" in data:  # bookTicker is the one kind without a name
-        quote = read(WireBinanceQuote, data)
-        if not ZERO < quote.bid <= quote.ask:
-            raise Malformed(f"best prices are {quote.bid} and {quote.ask}")
-        return FastQuote(
-            instrument=_binance_instrument(quote.symbol),
-            bid=quote.bid,
-            bid_size=quote.bid_size,
-            ask=quote.ask,
-            ask_size=quote.ask_size,
-            update_id=quote.update_id,
-            received_at=received_at,
-        )
-    return None
-
-
-def _binance_instrument(symbol: str) -> Instrument:
-    return Instrument(symbol.upper().removesuffix("USDT"))
 
 
 def _objects(text: str) -> list[Mapping[str, Any]]:

@@ -7,21 +7,24 @@ and asked for again with each heartbeat.
 import json
 import random
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from shared.domain.ids import Instrument
 from shared.runtime.clock import Clock
 from shared.venue.credentials import Credentials
-from shared.venue.events import OraclePrice
-from shared.venue.parse import parse_json
-from shared.venue.parse_streams import parse_price_frame
-from shared.venue.refusals import Malformed
+from shared.venue.events import OracleKind, OraclePrice
+from shared.venue.parse import word_of
+from shared.venue.parse_prices import parse_object, parse_price_frame
+from shared.venue.refusals import Rejected
 from shared.venue.stream import Feed, Heard, Pace
 
 PING_S = 10.0
 DEAD_AFTER_S = 30.0
 SILENT_AFTER_S = 10.0
+SUBSCRIPTIONS_MAX = 20
+"""PolyBolt takes so many subscribe frames a second; it would hold 64 subscriptions."""
 
 
 class PolyboltFeed(Feed[OraclePrice]):
@@ -59,24 +62,34 @@ class _PolyboltAdapter:
         self.pace = Pace(json.dumps({"op": "ping"}), PING_S, DEAD_AFTER_S, silent_after_s)
         self._credentials = credentials
         self.secrets: Sequence[str] = tuple(credentials.stream_login().values())
+        self._instruments = frozenset(instruments)
         self._wanted = {
-            f"{kind}-{instrument}": _subscription(instrument, lookback_s if kind == "twap" else None)
+            _rid(kind, instrument): _subscription(instrument, lookback_s if kind is OracleKind.TWAP else None)
             for instrument in sorted(instruments)
-            for kind in ("twap", "spot")
+            for kind in (OracleKind.TWAP, OracleKind.SPOT)
         }
+        if len(self._wanted) > SUBSCRIPTIONS_MAX:
+            raise ValueError(f"{len(self._wanted)} subscriptions: one connection takes {SUBSCRIPTIONS_MAX}")
         self._refused: set[str] = set()
+        self._unserved: set[str] = set()
+        """Refused and not spoken since: their silence is known, and no reason to connect anew."""
+        self._serials: dict[str, int] = {}
+
+    @property
+    def watched(self) -> Collection[str]:
+        return self._wanted.keys() - self._unserved
 
     def opening(self) -> Sequence[str]:
         self._refused.clear()
+        self._unserved.clear()
+        self._serials.clear()
         return (json.dumps({"op": "auth", "rid": "login", "auth": dict(self._credentials.stream_login())}),)
 
     def hear(self, text: str, received_at: datetime) -> Heard[OraclePrice]:
-        frame = parse_json(text)
-        if not isinstance(frame, dict):
-            raise Malformed("a frame is not an object")
+        frame = parse_object(text)
         match frame.get("op"):
             case None:
-                return Heard(parse_price_frame(text, received_at))
+                return self._prices(frame, received_at)
             case "authed":
                 return Heard(
                     replies=[self._subscribe(rid) for rid in self._wanted], is_ready=True, is_data=False
@@ -86,6 +99,22 @@ class _PolyboltAdapter:
             case _:  # pong, subscribed and later words: a sign of life
                 return Heard(is_data=False)
 
+    def _prices(self, frame: Mapping[str, Any], received_at: datetime) -> Heard[OraclePrice]:
+        prices = parse_price_frame(frame, received_at, self._instruments)
+        missing = self._missing(str(frame["channel"]), int(frame["seq"]))
+        if not prices:
+            return Heard()
+        prices[0] = replace(prices[0], dropped=max(prices[0].dropped, missing))
+        rid = _rid(prices[0].kind, prices[0].instrument)
+        self._unserved.discard(rid)
+        return Heard(prices, spoke=() if prices[0].backfill else (rid,))
+
+    def _missing(self, channel: str, seq: int) -> int:
+        """Return how many frames of a channel the numbers say are missing; they are consecutive and begin anew."""
+        last = self._serials.get(channel, seq - 1)
+        self._serials[channel] = max(seq, last)
+        return max(seq - last - 1, 0)
+
     def heartbeat_frames(self) -> Sequence[str]:
         refused, self._refused = sorted(self._refused), set()
         return [self._subscribe(rid) for rid in refused]
@@ -94,10 +123,15 @@ class _PolyboltAdapter:
         return json.dumps({"op": "subscribe", "rid": rid, "subscriptions": [self._wanted[rid]]})
 
     def _error(self, frame: Mapping[str, Any]) -> Heard[OraclePrice]:
-        rid, code = str(frame.get("rid")), str(frame.get("code"))
+        rid, code = word_of(frame.get("rid")), word_of(frame.get("code"))
         if rid in self._wanted:
             self._refused.add(rid)
-        raise Malformed(f"PolyBolt refuses {rid} with {code}", code=code)
+            self._unserved.add(rid)
+        raise Rejected(f"PolyBolt refuses {rid} with {code}", code=code)
+
+
+def _rid(kind: OracleKind, instrument: Instrument) -> str:
+    return f"{kind.lower()}-{instrument}"
 
 
 def _subscription(instrument: Instrument, lookback_s: int | None) -> Mapping[str, Any]:

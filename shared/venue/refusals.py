@@ -8,7 +8,9 @@ VenueProblem
     ├── UnknownVersion  a protocol version, or an asset id that contradicts it
     ├── UnknownFeeType  a fee we cannot compute, so cannot reserve
     ├── UnknownRule     a resolution source whose settlement rule we do not know
-    └── UnknownStatus   a state of an order, trade or transaction that is not on our list
+    ├── UnknownStatus   a state of an order, trade or transaction that is not on our list
+    ├── UnknownWord     a kind of frame, a provider or an instrument we did not ask for
+    └── Rejected        the other side refuses what we asked of it
 """
 
 from collections.abc import Mapping
@@ -67,3 +69,11 @@ class UnknownRule(Refusal):
 
 class UnknownStatus(Refusal):
     """A state that is not on our list."""
+
+
+class UnknownWord(Refusal):
+    """A kind of frame, a provider or an instrument we did not ask for."""
+
+
+class Rejected(Refusal):
+    """The other side refuses what we asked of it: a subscription, a login, an operation."""

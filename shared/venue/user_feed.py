@@ -7,7 +7,7 @@ An Unreadable here may have been a fact: read orders and trades after it, too.
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from shared.runtime.clock import Clock
@@ -34,6 +34,7 @@ class _UserAdapter:
     ready_at_opening = False
     # Days without a trade are no fault: only a connection that answers no PING is given up.
     pace = Pace(PING, PING_S)
+    watched: Collection[str] = ()
 
     def __init__(self, url: str, credentials: Credentials, fee_of: FeeOf) -> None:
         self.url = url

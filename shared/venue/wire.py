@@ -20,11 +20,23 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else _exact(value)
 
 
-_Sane = Annotated[Decimal, Field(gt=Decimal("-1e15"), lt=Decimal("1e15"))]
-"""No amount of ours or price of anything comes near; arithmetic on such numbers would overflow."""
+def _whole(value: object) -> object:
+    """Refuse what is no count, before anybody unfolds 1e999999999 into its digits."""
+    if isinstance(value, bool) or (isinstance(value, Decimal) and value.adjusted() >= _WHOLE_DIGITS):
+        raise ValueError("a whole number is text or an integer of at most 18 digits")
+    return value
+
+
+_WHOLE_DIGITS = 18
+_WHOLE_MAX = 10**_WHOLE_DIGITS
+_MILLIS_MAX = 10**14
+"""The year 5138."""
+_Sane = Annotated[Decimal, Field(gt=Decimal("-1e15"), lt=Decimal("1e15"), decimal_places=30)]
+"""No amount of ours or price of anything comes near; arithmetic on such numbers would overflow, or vanish."""
 Amount = Annotated[_Sane, BeforeValidator(_exact)]
 MaybeAmount = Annotated[_Sane | None, BeforeValidator(_none_if_empty)]
-Millis = Annotated[int, Field(ge=0)]
+Whole = Annotated[int, Field(gt=-_WHOLE_MAX, lt=_WHOLE_MAX), BeforeValidator(_whole)]
+Millis = Annotated[int, Field(ge=0, lt=_MILLIS_MAX), BeforeValidator(_whole)]
 """Milliseconds since the epoch, as text or number."""
 
 
@@ -64,7 +76,7 @@ class WireOrder(Wire):
     original_size: Amount
     size_matched: MaybeAmount = None
     associate_trades: tuple[str, ...] | None = None
-    created_at: int | AwareDatetime | Literal[""] | None = None
+    created_at: Whole | AwareDatetime | Literal[""] | None = None
 
 
 class WireMakerOrder(Wire):
@@ -89,8 +101,8 @@ class WireTrade(Wire):
     size: Amount
     price: Amount
     status: str
-    match_time: str | int | None = None
-    matchtime: str | int | None = None
+    match_time: str | Whole | None = None
+    matchtime: str | Whole | None = None
     trader_side: Literal["TAKER", "MAKER"] | None = None
     owner: str | None = None
     maker_orders: tuple[WireMakerOrder, ...] = ()
@@ -108,7 +120,7 @@ class WirePage(Wire):
 class WireBalance(Wire):
     """Base units as text."""
 
-    balance: Annotated[int, Field(ge=0)]
+    balance: Annotated[int, Field(ge=0, lt=2**256), BeforeValidator(_whole)]
 
 
 class WireFee(Wire):
@@ -162,7 +174,7 @@ class WireResolution(Wire):
 
     condition_id: str
     status: str
-    payouts: tuple[int, ...] | None = None
+    payouts: tuple[Whole, ...] | None = None
     resolved_at: AwareDatetime | None = None
 
 
@@ -180,7 +192,7 @@ class WireActivity(Wire):
     """Data API v2 ``/v2/activity``; the time is in seconds."""
 
     type: str
-    timestamp: int
+    timestamp: Whole
     usdc_size: MaybeAmount = None
     size: MaybeAmount = None
     condition_id: str | None = None
@@ -215,7 +227,7 @@ class WireCryptoConfig(Wire):
     asset: str | None = None
     duration: str | None = None
     twap_enabled: bool = Field(alias="twapEnabled", default=False)
-    lookback_s: int | None = Field(alias="twapLookbackSeconds", default=None)
+    lookback_s: Whole | None = Field(alias="twapLookbackSeconds", default=None)
 
 
 class WireGammaMarket(Wire):
@@ -284,7 +296,7 @@ class WireApiKey(Wire):
 class WireRelayerParameters(Wire):
     """The owner's next nonce."""
 
-    nonce: Annotated[int, Field(ge=0)]
+    nonce: Annotated[Whole, Field(ge=0)]
 
 
 class WireRelayerTransaction(Wire):

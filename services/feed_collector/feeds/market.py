@@ -20,14 +20,15 @@ from shared.runtime.pulse import LoopPulse
 from shared.venue.events import (
     BookDelta,
     BookSnapshot,
+    ChannelEvent,
     Connected,
     Disconnected,
     FeedState,
     LastTrade,
-    MarketEvent,
     MarketResolved,
     TickSizeChange,
     TopOfBook,
+    UnknownEvent,
     Unreadable,
 )
 from shared.venue.market_feed import MarketFeed
@@ -47,7 +48,7 @@ async def watch_market(
 ) -> None:
     """Keep the books; a lost connection or frame puts all of them in doubt, because nothing is repeated."""
 
-    def take(event: MarketEvent | FeedState) -> None:
+    def take(event: ChannelEvent | FeedState) -> None:
         now = clock.monotonic()
         match event:
             case BookSnapshot() | BookDelta() | TopOfBook() | TickSizeChange():
@@ -56,6 +57,8 @@ async def watch_market(
                 shelf.heard(event.token_id, event.source_at, event.received_at)
             case MarketResolved():
                 watch.resolved.set()
+            case UnknownEvent():
+                tape.unreadable(Source.POLYMARKET, kind="UnknownEvent", reason=event.kind)
             case Connected():
                 shelf.is_connected = True
                 note_state(tape, Source.POLYMARKET, event)

@@ -55,6 +55,14 @@ class Talk:
         for frame in frames:
             await self.socket.send(frame)
 
+    async def pause(self):
+        """Give the client a moment of 20 ms, unless it leaves."""
+        try:
+            async with asyncio.timeout(0.02):
+                await self.socket.wait_closed()
+        except TimeoutError:
+            return
+
     async def hold(self):
         await self.socket.wait_closed()
 

@@ -10,23 +10,16 @@ from shared.domain.trades import FillState
 from shared.venue.events import (
     BookDelta,
     BookSnapshot,
-    FastPrice,
-    FastQuote,
     LastTrade,
     MarketResolved,
-    OracleKind,
     OrderUpdate,
     TickSizeChange,
     TopOfBook,
     TradeSeen,
+    UnknownEvent,
 )
-from shared.venue.parse_streams import (
-    parse_binance_frame,
-    parse_market_frame,
-    parse_price_frame,
-    parse_user_frame,
-)
-from shared.venue.refusals import Malformed, Refusal, UnknownStatus
+from shared.venue.parse_streams import parse_market_frame, parse_user_frame
+from shared.venue.refusals import Malformed, Refusal, UnknownStatus, UnknownWord
 from tests.unit.shared.venue.test_parse import BOOK, TRADE
 from tests.unit.shared.venue.venue_values import API_KEY, CONDITION, FEE, NOW, OTHER_TOKEN, TOKEN
 
@@ -42,31 +35,6 @@ CHANGE = {
     "best_ask": "0.52",
 }
 DELTA = {"event_type": "price_change", "market": CONDITION, "timestamp": AT_MS, "price_changes": [CHANGE]}
-SPOT = {
-    "v": 1,
-    "channel": "price.crypto",
-    "seq": 2,
-    "ts": 1791241801000,
-    "payload": {
-        "symbol": "btcusd",
-        "value": 64126.0,
-        "full_accuracy_value": "64126.00000000",
-        "timestamp": 1791241800000,
-        "source": "chainlink",
-    },
-}
-TWAP = SPOT | {"channel": "price.crypto.twap", "payload": SPOT["payload"] | {"window_seconds": 60}}
-TICK = {
-    "e": "trade",
-    "E": 1791241800136,
-    "s": "BTCUSDT",
-    "t": 12345,
-    "p": "61035.86",
-    "q": "0.010",
-    "T": 1791241800135,
-    "m": True,
-}
-QUOTE = {"u": 400900217, "s": "BTCUSDT", "b": "61035.85", "B": "3.1", "a": "61035.86", "A": "0.4"}
 
 
 def market(*events):
@@ -75,10 +43,6 @@ def market(*events):
 
 def user(event, fee=FEE):
     return parse_user_frame(json.dumps(event), NOW, api_key=API_KEY, fee_of=lambda _: fee)
-
-
-def prices(frame):
-    return parse_price_frame(json.dumps(frame), NOW)
 
 
 def test_a_frame_is_one_event_or_several():
@@ -161,11 +125,66 @@ def test_every_kind_of_market_event_is_read(event, expected):
     assert market(event) == [expected]
 
 
+def test_news_of_other_markets_is_passed_over():
+    assert market({"event_type": "new_market", "market": "0x"}) == []
+
+
 @pytest.mark.parametrize(
-    "event", [{"event_type": "new_market", "market": "0x"}, {"event_type": "tomorrow"}, {}]
+    ("kind", "shown"), [("tomorrow", "tomorrow"), (None, "?"), (7, "7"), (["x"], "?"), ("y" * 99, "y" * 40)]
 )
-def test_news_of_other_markets_and_later_kinds_is_passed_over(event):
-    assert market(event) == []
+def test_a_kind_that_is_not_on_the_list_is_named_and_the_rest_of_the_frame_is_read(kind, shown):
+    assert market({"event_type": kind}, DELTA)[0] == UnknownEvent(shown, NOW)
+    assert isinstance(market({"event_type": kind}, DELTA)[1], BookDelta)
+
+
+def test_a_change_in_the_form_of_2025_is_read_as_todays_without_best_prices():
+    old = {
+        "event_type": "price_change",
+        "market": CONDITION,
+        "asset_id": TOKEN,
+        "timestamp": AT_MS,
+        "hash": "h",
+        "changes": [{"price": "0.4", "side": "SELL", "size": "3300"}],
+    }
+    (delta,) = market(old)
+    (change,) = delta.changes
+    assert (change.token_id, change.side, change.price, change.size) == (
+        TOKEN,
+        OrderSide.SELL,
+        Decimal("0.4"),
+        3300,
+    )
+    assert (change.best_bid, change.best_ask, delta.source_at) == (None, None, AT)
+
+
+def test_the_first_frame_of_a_market_of_protocol_v2_is_read_as_any_other():
+    # A real session's start of October 2026, ids shortened by the one who published it.
+    text = (
+        '[{"market":"0x0177","asset_id":"6635","timestamp":"1791238858575","hash":"fc38","bids":[],"asks":[],'
+        '"tick_size":"0.01","event_type":"book","last_trade_price":"","version":"v2"}]'
+    )
+    (book,) = parse_market_frame(text, NOW)
+    assert (book.token_id, book.bids, book.asks, book.tick) == ("6635", (), (), Decimal("0.01"))
+
+
+@pytest.mark.parametrize(
+    "number", ["1e999999999", "1e9999", "1E+18", "9" * 4000, "-1", "true", "1.5", "NaN", "1" + "0" * 14]
+)
+def test_a_time_beyond_all_calendars_is_refused_before_its_digits_are_unfolded(number):
+    with pytest.raises(Malformed):
+        parse_market_frame(json.dumps(DELTA).replace(f'"{AT_MS}"', number), NOW)
+
+
+@pytest.mark.parametrize("number", ["1e-999999999", "1e999999999", "0.51000000000000000000000000000000001"])
+def test_a_number_too_small_or_too_long_for_arithmetic_is_refused(number):
+    with pytest.raises(Malformed):
+        parse_market_frame(json.dumps(DELTA).replace('"150.0"', number), NOW)
+
+
+@pytest.mark.parametrize("word", ["notice", None, ["x"]])
+def test_a_word_of_the_user_channel_that_is_not_on_the_list_is_refused_for_it_may_be_a_fact(word):
+    with pytest.raises(UnknownWord):
+        user({"event_type": word})
 
 
 @pytest.mark.parametrize("text", ["", "{", "5", "[1]", '"PING"', json.dumps(DELTA)[:60]])
@@ -237,89 +256,11 @@ def test_a_status_that_is_not_on_the_list_is_refused(event):
         user(event)
 
 
-def test_a_reference_price_is_the_exact_text_with_both_times_and_its_source():
-    (price,) = prices(SPOT)
-    assert (price.instrument, price.kind, price.price, price.lookback_s) == (
-        "BTC",
-        OracleKind.SPOT,
-        Decimal(64126),
-        0,
-    )
-    assert (price.observed_at, price.sent_at.second, price.received_at) == (AT, 1, NOW)
-    assert (price.source, price.seq, price.backfill, price.dropped) == ("chainlink", 2, False, 0)
-    (average,) = prices(TWAP | {"dropped": 3})
-    assert (average.kind, average.lookback_s, average.dropped) == (OracleKind.TWAP, 60, 3)
-
-
-def test_the_history_at_subscribing_is_marked_as_such():
-    points = [
-        {"timestamp": 1791241799000, "value": 1, "full_accuracy_value": "64120.5"},
-        {"timestamp": 1791241800000, "value": 1, "full_accuracy_value": "64121.5"},
-    ]
-    found = prices(
-        SPOT | {"snapshot": True, "payload": {"symbol": "btcusd", "source": "chainlink", "data": points}}
-    )
-    assert [(price.price, price.backfill) for price in found] == [
-        (Decimal("64120.5"), True),
-        (Decimal("64121.5"), True),
-    ]
-    assert (
-        prices(SPOT | {"snapshot": True, "payload": {"symbol": "btcusd", "source": "chainlink", "data": []}})
-        == []
-    )
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [
-        SPOT | {"v": 2},
-        SPOT | {"channel": "price.equity"},
-        SPOT | {"payload": SPOT["payload"] | {"window_seconds": 60}},
-        TWAP | {"payload": SPOT["payload"]},
-        SPOT | {"payload": SPOT["payload"] | {"full_accuracy_value": "0"}},
-        SPOT | {"payload": SPOT["payload"] | {"full_accuracy_value": "-1"}},
-        SPOT | {"payload": SPOT["payload"] | {"full_accuracy_value": "NaN"}},
-        SPOT | {"payload": SPOT["payload"] | {"full_accuracy_value": None}},
-        SPOT | {"payload": {"symbol": "btcusd"}},
-    ],
-)
-def test_a_price_that_is_none_is_refused(frame):
-    with pytest.raises(Malformed):
-        prices(frame)
-
-
-def test_the_fast_feed_is_read():
-    tick, quote = parse_binance_frame(TICK, NOW), parse_binance_frame(QUOTE, NOW)
-    assert isinstance(tick, FastPrice)
-    assert (tick.instrument, tick.price, tick.trade_id, tick.traded_at.microsecond) == (
-        "BTC",
-        Decimal("61035.86"),
-        12345,
-        135000,
-    )
-    assert isinstance(quote, FastQuote)
-    assert (quote.bid, quote.ask, quote.update_id) == (Decimal("61035.85"), Decimal("61035.86"), 400900217)
-    assert parse_binance_frame({"result": None, "id": 1}, NOW) is None
-
-
-@pytest.mark.parametrize(
-    "frame",
-    [TICK | {"p": "0"}, TICK | {"p": "x"}, TICK | {"t": None}, QUOTE | {"b": "61036"}, QUOTE | {"b": "0"}],
-)
-def test_an_impossible_fast_price_is_refused(frame):
-    with pytest.raises(Malformed):
-        parse_binance_frame(frame, NOW)
-
-
 SAMPLES = [
     DELTA,
     BOOK | {"event_type": "book"},
     TRADE | {"event_type": "trade"},
     ORDER_EVENT,
-    SPOT,
-    TWAP,
-    TICK,
-    QUOTE,
 ]
 
 
@@ -341,12 +282,8 @@ def test_no_frame_raises_anything_but_a_refusal(sample, changes, cut):
         for parse in (
             lambda text: parse_market_frame(text, NOW),
             lambda text: parse_user_frame(text, NOW, api_key=API_KEY, fee_of=lambda _: FEE),
-            lambda text: parse_price_frame(text, NOW),
-            lambda text: parse_binance_frame(json.loads(text), NOW),
         ):
             try:
                 parse(text)
             except Refusal:
                 continue
-            except json.JSONDecodeError:
-                assert text != whole

@@ -13,7 +13,7 @@ from shared.venue.events import (
 )
 from shared.venue.polybolt import PolyboltFeed
 from tests.unit.shared.venue.stream_server import Venue, collect, kinds
-from tests.unit.shared.venue.test_parse_streams import SPOT
+from tests.unit.shared.venue.test_parse_prices import SPOT
 from tests.unit.shared.venue.venue_values import CREDENTIALS
 
 
