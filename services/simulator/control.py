@@ -10,15 +10,17 @@ from typing import Any, Final, get_args
 from aiohttp import web
 from eth_utils.address import to_checksum_address
 
-from services.simulator.accounts import COLLATERAL
+from services.simulator.accounts import COLLATERAL, Restriction
 from services.simulator.exchange import Mode
 from services.simulator.faults import KINDS, Armed, UnknownFault
 from services.simulator.matching import MICRO
+from services.simulator.orders_intake import AMOUNT_DECIMALS
 from services.simulator.relayer_http import DEPOSIT_WALLET, Relayer
 from services.simulator.settlement import Reverted
 from services.simulator.signatures import deposit_wallet_of
 from services.simulator.truth import exact, truth, wallet_truth
 from services.simulator.venue import Venue, answer, error
+from services.simulator.wire import text
 
 PREFIX: Final = "/_sim"
 _ARMING: Final = ("name", "match", "times", "seconds")
@@ -43,8 +45,9 @@ def control_routes(control: Control) -> list[web.RouteDef]:
     async def alive(_request: web.Request) -> web.Response:
         return answer({"alive": True})
 
-    async def read_truth(_request: web.Request) -> web.Response:
-        return answer(truth(venue.exchange, venue.now_ms()))
+    async def read_truth(request: web.Request) -> web.Response:
+        wallet = request.query.get("wallet")
+        return answer(truth(venue.exchange, venue.arrivals, venue.now_ms(), wallet))
 
     async def read_windows(_request: web.Request) -> web.Response:
         return answer({"now_ms": venue.now_ms(), "windows": _windows(venue)})
@@ -77,6 +80,8 @@ def control_routes(control: Control) -> list[web.RouteDef]:
         web.post(f"{PREFIX}/accounts", _posted(lambda body: _account(control, body))),
         web.post(f"{PREFIX}/redeem", _posted(lambda body: _redeem(venue, body))),
         web.post(f"{PREFIX}/mode", _posted(lambda body: _mode(venue, body))),
+        web.post(f"{PREFIX}/restrict", _posted(lambda body: _restrict(venue, body))),
+        web.post(f"{PREFIX}/tick", _posted(lambda body: _tick(venue, body))),
         web.post(f"{PREFIX}/stop", end),
     ]
 
@@ -143,10 +148,40 @@ def _arm(venue: Venue, body: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mode(venue: Venue, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Change the mode at once, and back after ``seconds``; a restart may be followed by ``post_only_seconds``."""
     if body["mode"] not in get_args(Mode):
         raise ValueError(f"unknown mode; there are {', '.join(get_args(Mode))}")
-    venue.exchange.mode = body["mode"]
-    return {"mode": venue.exchange.mode}
+    exchange, seconds = venue.exchange, float(body.get("seconds", 0))
+    exchange.mode = body["mode"]
+    if seconds > 0:
+        after_ms = venue.now_ms() + int(seconds * 1000)
+        phase_s = float(body.get("post_only_seconds", 0)) if exchange.mode == "restarting" else 0.0
+        exchange.timetable.at(
+            after_ms, lambda _when: exchange.change_mode("post_only" if phase_s else "normal")
+        )
+        if phase_s:
+            exchange.timetable.at(
+                after_ms + int(phase_s * 1000), lambda _when: exchange.change_mode("normal")
+            )
+    return {"mode": exchange.mode}
+
+
+def _restrict(venue: Venue, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Ban an account, let it only close, or set it free again."""
+    if body["restriction"] not in get_args(Restriction):
+        raise ValueError(f"unknown restriction; there are {', '.join(map(repr, get_args(Restriction)))}")
+    wallet = venue.exchange.wallets[to_checksum_address(body["wallet"])]
+    wallet.restriction = body["restriction"]
+    return {"restriction": wallet.restriction}
+
+
+def _tick(venue: Venue, body: Mapping[str, Any]) -> dict[str, Any]:
+    """Make a market's tick another one, as the venue does near the ends of the price range."""
+    tick = int(Decimal(str(body["tick"])) * MICRO)
+    if tick not in AMOUNT_DECIMALS:
+        raise ValueError(f"no such tick; there are {', '.join(text(each) for each in AMOUNT_DECIMALS)}")
+    venue.exchange.change_tick(venue.exchange.listing.by_slug[body["slug"]], tick)
+    return {"tick": text(tick)}
 
 
 def _shown(armed: Armed) -> dict[str, Any]:

@@ -6,7 +6,7 @@ Everything happens synchronously at a moment the caller brings; what happens lat
 from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from services.simulator.accounts import COLLATERAL, Wallet
 from services.simulator.faults import Armed, Faults
@@ -37,43 +37,11 @@ from services.simulator.refusal_texts import (
 from services.simulator.settlement import Chain, Settlement
 from services.simulator.signatures import domain_for
 from services.simulator.signatures import order_id as order_id_of
+from services.simulator.sink import OrderEventKind, Sink
 from services.simulator.timetable import Timetable
 from services.simulator.world import World
 
-OrderEventKind = Literal["PLACEMENT", "UPDATE", "CANCELLATION"]
 Mode = Literal["normal", "restarting", "post_only", "cancel_only", "disabled"]
-
-
-class Sink(Protocol):
-    """Who must hear what happens: the streams."""
-
-    def listed(self, market: Market) -> None:
-        """Hear that a market is listed."""
-        ...
-
-    def book_changed(self, market: Market, bids: dict[int, int], asks: dict[int, int]) -> None:
-        """Hear that the UP book changed; bids and asks are as they were before."""
-        ...
-
-    def traded(self, trade: Trade) -> None:
-        """Hear that a trade ate from the book."""
-        ...
-
-    def tick_changed(self, market: Market, old: int) -> None:
-        """Hear that the tick became finer."""
-        ...
-
-    def resolved(self, market: Market) -> None:
-        """Hear that the market is resolved."""
-        ...
-
-    def order_changed(self, order: Order, kind: OrderEventKind, status: str) -> None:
-        """Hear that an order was placed, filled in part or whole, or cancelled."""
-        ...
-
-    def trade_changed(self, trade: Trade) -> None:
-        """Hear that a trade has a new status."""
-        ...
 
 
 class Exchange:
@@ -170,6 +138,15 @@ class Exchange:
             self._filled_by_market(resting, shares, now_ms)
         self._sink.book_changed(market, *before)
         self._refine_tick(market)
+
+    def change_tick(self, market: Market, tick: int) -> None:
+        """Make a market's tick another one, and say so."""
+        old, market.tick = market.tick, tick
+        self._sink.tick_changed(market, old)
+
+    def change_mode(self, mode: Mode) -> None:
+        """Restrict trading, or let it go on."""
+        self.mode = mode
 
     def listed(self, market: Market) -> None:
         """Pass on that a market is on the books."""
@@ -352,8 +329,7 @@ class Exchange:
         bid, ask = market.book.best(is_up=True)
         passed = (bid is not None and bid > 960_000) or (ask is not None and ask < 40_000)  # noqa: PLR2004
         if passed and market.tick == 10_000:  # noqa: PLR2004 - the tick of 0.01
-            old, market.tick = market.tick, 1_000
-            self._sink.tick_changed(market, old)
+            self.change_tick(market, 1_000)
 
 
 def _facts(order: Order) -> dict[str, str]:

@@ -16,8 +16,11 @@ listing     a new market                      asset slug
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from types import MappingProxyType
 from typing import Final, Literal
+
+from services.simulator.refusal_texts import REFUSALS
 
 Stage = Literal["request", "answer", "intake", "match", "settlement", "balance", "frame", "listing"]
 
@@ -99,3 +102,14 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         for kind in kinds
     }
 )
+
+
+def is_option(option: str, value: str) -> bool:
+    """Return whether an option can have a value."""
+    match option:
+        case "text":
+            return value in REFUSALS
+        case "result":
+            return value in ("matched", "killed")
+        case _:
+            return value.replace(".", "", 1).isdecimal() and 0 < Decimal(value) <= 1

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.simulator.fault_kinds import KINDS, Kind, Stage
+from services.simulator.fault_kinds import KINDS, Kind, Stage, is_option
 
 __all__ = ["FOR_EVER", "KINDS", "Armed", "Facts", "Faults", "UnknownFault", "played"]
 
@@ -57,13 +57,14 @@ class Faults:
         """Arm a fault. ``match`` narrows the kind's own facts; one naming a call (host, method, path) replaces them.
 
         Raises:
-            UnknownFault: no fault of that name, or an option it does not have.
+            UnknownFault: no fault of that name, or an option or a value it does not have.
         """
         kind = KINDS.get(name)
         if kind is None:
             raise UnknownFault(name)
-        if unknown := options.keys() - kind.options.keys():
-            raise UnknownFault(f"{name} with {', '.join(sorted(unknown))}")
+        for option, value in options.items():
+            if option not in kind.options or not is_option(option, value):
+                raise UnknownFault(f"{name} with {option} {value}")
         given = {key: value.lower() if key == "wallet" else value for key, value in (match or {}).items()}
         wanted = given if any(key in given for key in _CALL) else {**kind.match, **given}
         armed = Armed(kind, wanted, times, seconds, {**kind.options, **options})

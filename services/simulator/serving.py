@@ -24,7 +24,7 @@ from services.simulator.settlement import Chain
 from services.simulator.timetable import Timetable
 from services.simulator.venue import Venue, to_ms
 from services.simulator.venue_auth import ApiKeys
-from services.simulator.venue_faults import fault_middleware
+from services.simulator.venue_faults import arrival_middleware, fault_middleware
 from services.simulator.venue_http import public_routes
 from services.simulator.venue_private_http import private_routes
 from services.simulator.venue_stream import Streams, stream_routes
@@ -122,6 +122,8 @@ async def pump_timetable(simulator: Simulator) -> None:
 
 def _app(venue: Venue | None, host: str, routes: Sequence[web.RouteDef]) -> web.Application:
     middlewares = [] if venue is None else [fault_middleware(venue, host)]
+    if venue is not None and host == "clob":
+        middlewares.insert(0, arrival_middleware(venue))
     app = web.Application(middlewares=middlewares)
     app.add_routes(routes)
     return app

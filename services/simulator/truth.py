@@ -2,9 +2,11 @@
 
 from services.simulator import wire
 from services.simulator.accounts import COLLATERAL, Wallet
+from services.simulator.arrivals import Arrival, Arrivals, posted
 from services.simulator.exchange import Exchange
 from services.simulator.matching import MICRO
 from services.simulator.orders import Leg, Order, Redemption, Trade
+from services.simulator.orders_intake import Refused
 
 
 def exact(micro: int) -> str:
@@ -13,20 +15,57 @@ def exact(micro: int) -> str:
     return f"{sign}{abs(micro) // MICRO}.{abs(micro) % MICRO:06d}"
 
 
-def truth(exchange: Exchange, now_ms: int) -> wire.Json:
-    """Return everything there is to know of users' money: wallets, orders, trades, redemptions."""
-    settlement = exchange.settlement
-    orders = [order_truth(order) for order in exchange.orders.values()]
+def truth(exchange: Exchange, arrivals: Arrivals, now_ms: int, wallet: str | None = None) -> wire.Json:
+    """Return everything there is to know of users' money, of all or of one wallet: what arrived and what it became."""
+    settlement, only = exchange.settlement, wallet.lower() if wallet else None
+
+    def wanted(address: str) -> bool:
+        return only is None or address.lower() == only
+
+    orders = [order_truth(order) for order in exchange.orders.values() if wanted(order.maker)]
     live = {order.order_id for order in exchange.live_orders()}
     return {
         "now_ms": now_ms,
-        "wallets": {address: wallet_truth(wallet) for address, wallet in exchange.wallets.items()},
+        "wallets": {
+            address: wallet_truth(found) for address, found in exchange.wallets.items() if wanted(address)
+        },
+        "arrivals": [
+            arrival_truth(arrival) for arrival in arrivals.of(only, lambda leg: _identity(exchange, leg))
+        ],
         "orders": orders,
         "open_orders": [order for order in orders if order["id"] in live],
         "posts": dict(exchange.posts),
-        "trades": [leg_truth(trade, leg) for trade in settlement.trades.values() for leg in trade.own_legs()],
-        "redemptions": [redemption_truth(redemption) for redemption in settlement.redemptions],
+        "trades": [
+            leg_truth(trade, leg)
+            for trade in settlement.trades.values()
+            for leg in trade.own_legs()
+            if wanted(leg.address)
+        ],
+        "redemptions": [
+            redemption_truth(redemption) for redemption in settlement.redemptions if wanted(redemption.wallet)
+        ],
     }
+
+
+def arrival_truth(arrival: Arrival) -> wire.Json:
+    """Return when a posted order reached the venue, and what was answered; ``id`` is "" for what is no order."""
+    return {
+        "id": arrival.order_id,
+        "wallet": posted(arrival.leg, "maker"),
+        "side": posted(arrival.leg, "side"),
+        "token": posted(arrival.leg, "tokenId"),
+        "arrived_ms": arrival.arrived_ms,
+        "answered_ms": arrival.answered_ms,
+        "http": arrival.http,
+        "fault": arrival.fault,
+    }
+
+
+def _identity(exchange: Exchange, leg: object) -> str:
+    try:
+        return exchange.identity(leg)
+    except Refused:
+        return ""
 
 
 def wallet_truth(wallet: Wallet) -> wire.Json:

@@ -1,11 +1,12 @@
 """The whole fake venue in one hand: what every surface of it is given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from aiohttp import web
 
+from services.simulator.arrivals import Arrivals
 from services.simulator.exchange import Exchange
 from services.simulator.faults import Faults
 from services.simulator.venue_auth import ApiKeys
@@ -21,6 +22,7 @@ class Venue:
     keys: ApiKeys
     faults: Faults
     clock: Clock
+    arrivals: Arrivals = field(default_factory=Arrivals)
 
     def now_ms(self) -> int:
         """Unix milliseconds of the venue's clock."""

@@ -23,10 +23,35 @@ _STATUSES: Final[Mapping[str, tuple[int, str]]] = {
     "http_500": (500, "could not insert order"),
     "http_503": REFUSALS["disabled"],
 }
+_STRUCK: Final = web.RequestKey("fault", str)
 _CLOUDFLARE: Final = (
     "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head>"
     "<body><h1>Sorry, you have been blocked</h1></body></html>"
 )
+
+
+def arrival_middleware(venue: Venue) -> Middleware:
+    """Return a middleware that notes every posted order the moment it arrives, before any fault can lose it."""
+
+    @web.middleware
+    async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.method != "POST" or request.path not in ("/order", "/orders"):
+            return await handler(request)
+        arrived_ms = venue.now_ms()
+        body = await request.read()
+        try:
+            arrived = venue.arrivals.note(json.loads(body), arrived_ms)
+        except ValueError:
+            return await handler(request)
+        response = await handler(request)
+        transport = request.transport
+        told = transport is not None and not transport.is_closing()
+        for arrival in arrived:
+            arrival.answered_ms, arrival.http = venue.now_ms(), response.status if told else None
+            arrival.fault = request.get(_STRUCK, "")
+        return response
+
+    return note
 
 
 def fault_middleware(venue: Venue, host: str) -> Middleware:
@@ -45,10 +70,14 @@ def fault_middleware(venue: Venue, host: str) -> Middleware:
         }
         before = faults.take("request", **facts)
         if before is not None:
+            request[_STRUCK] = before.kind.name
             return await _instead(venue, before, request, handler)
         response = await handler(request)
         after = faults.take("answer", **facts)
-        return response if after is None else await _spoilt(venue, after, request)
+        if after is None:
+            return response
+        request[_STRUCK] = after.kind.name
+        return await _spoilt(venue, after, request)
 
     return strike
 
@@ -58,7 +87,7 @@ async def _asked_by(venue: Venue, request: web.Request) -> dict[str, Collection[
     wallets = {request.query[key] for key in ("user", "maker_address") if key in request.query}
     if key := request.headers.get("POLY_API_KEY"):
         wallets.update(venue.wallets_of_key(key))
-    if request.method != "POST" or not request.can_read_body:
+    if request.method != "POST" or not request.body_exists:
         return {"wallet": _lower(wallets)}
     orders, batch = _orders_in(await request.read())
     wallets.update(str(order.get("maker")) for order in orders)
@@ -93,10 +122,8 @@ def _lower(wallets: Iterable[str]) -> set[str]:
 async def _instead(venue: Venue, armed: Armed, request: web.Request, handler: Handler) -> web.StreamResponse:
     """Return what is answered before anything is processed."""
     name = armed.kind.name
-    if (
-        name == "idle_closed"
-    ):  # the sender sees what it sees when its bytes meet a socket that was closed just before
-        return _cut(request)
+    if name == "idle_closed":
+        return _cut(request)  # what a sender sees whose bytes meet a socket closed just before
     if name == "html_403":
         return web.Response(status=403, text=_CLOUDFLARE, content_type="text/html")
     if name == "duplicated_not_placed":

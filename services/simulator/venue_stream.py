@@ -13,11 +13,11 @@ from typing import Any, Final, TypeAlias
 from aiohttp import WSMsgType, web
 
 from services.simulator import wire
-from services.simulator.exchange import OrderEventKind
 from services.simulator.faults import Armed, Faults, played
 from services.simulator.gamma_wire import new_market
 from services.simulator.matching import changed_levels
 from services.simulator.orders import Market, Order, Trade
+from services.simulator.sink import OrderEventKind
 from services.simulator.timetable import Timetable
 from services.simulator.venue import Venue, to_ms
 from shared.runtime.clock import Clock

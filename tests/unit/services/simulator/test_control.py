@@ -126,3 +126,63 @@ async def test_the_venues_own_redeemer_may_come_first(venue):
     assert (await venue.post("control", "/_sim/redeem", asked))[1] == {"paid": "9.999999"}
     assert (await venue.post("control", "/_sim/redeem", asked))[1] == {"paid": "0.000000"}
     assert (await venue.truth())["wallets"][WALLET]["cash"] == "104.625280"
+
+
+async def test_a_closed_only_account_may_sell_and_a_banned_one_nothing(venue):
+    await venue.fund("100")
+    bought = await venue.call("POST", "/order", body(owner=venue.key.key))
+    assert bought[0] == 200
+    venue.pass_ms(5_000)
+    sale = {"side": "SELL", "makerAmount": "2000000", "takerAmount": "1000000"}
+    for restriction, may_sell, closed_only in (("closed_only", True, True), ("banned", False, False)):
+        restricted = {"wallet": WALLET, "restriction": restriction}
+        assert await venue.post("control", "/_sim/restrict", restricted) == (
+            200,
+            {"restriction": restriction},
+        )
+        status, answer = await venue.call("POST", "/order", body(owner=venue.key.key, salt=5))
+        assert status == 400
+        assert answer["error"].startswith(f"'{WALLET}' address ")
+        status, _answer = await venue.call("POST", "/order", body(owner=venue.key.key, salt=6, **sale))
+        assert (status == 200) is may_sell
+        assert await venue.call("GET", "/auth/ban-status/closed-only") == (200, {"closed_only": closed_only})
+    assert (await venue.post("control", "/_sim/restrict", {"wallet": WALLET, "restriction": "x"}))[0] == 400
+
+
+async def test_a_restart_ends_by_itself_after_its_post_only_phase(venue):
+    await venue.fund("100")
+    restart = {"mode": "restarting", "seconds": 2, "post_only_seconds": 3}
+    assert await venue.post("control", "/_sim/mode", restart) == (200, {"mode": "restarting"})
+    modes = []
+    for _ in range(6):
+        venue.pass_ms(1_000)
+        modes.append(venue.exchange.mode)
+    assert modes == ["restarting", *["post_only"] * 3, "normal", "normal"]
+
+
+async def test_a_tick_changes_when_told_and_an_order_off_it_is_refused(venue):
+    await venue.fund("100")
+    assert (await venue.post("control", "/_sim/tick", {"slug": WINDOW.slug, "tick": "0.1"}))[0] == 200
+    assert (await venue.get("clob", "/tick-size", token_id=UP))[1] == {"minimum_tick_size": 0.1}
+    status, answer = await venue.call("POST", "/order", body(owner=venue.key.key))
+    assert status == 400
+    assert "breaks minimum tick size rule: 0.1" in answer["error"]
+    assert (await venue.post("control", "/_sim/tick", {"slug": WINDOW.slug, "tick": "0.3"}))[0] == 400
+
+
+@pytest.mark.parametrize(("name", "placed"), [("duplicated", 1), ("duplicated_not_placed", 0)])
+async def test_a_duplicate_is_answered_whether_or_not_it_was_placed(venue, name, placed):
+    await venue.fund("100")
+    order = body(owner=venue.key.key)
+    venue.faults.arm(name)
+    error = f"order {venue.exchange.identity(order)} is invalid. Duplicated."
+    assert await venue.call("POST", "/order", order) == (400, {"error": error})
+    assert len((await venue.truth())["trades"]) == placed
+
+
+async def test_an_option_a_fault_does_not_have_is_refused_and_one_it_has_is_shown(venue):
+    assert (await venue.post("control", "/_sim/faults", {"name": "http_425", "text": "x"}))[0] == 400
+    assert (await venue.post("control", "/_sim/faults", {"name": "refused", "text": "volcano"}))[0] == 400
+    assert (await venue.post("control", "/_sim/faults", {"name": "partly_filled", "share": "2"}))[0] == 400
+    status, shown = await venue.post("control", "/_sim/faults", {"name": "refused", "text": "nonce"})
+    assert (status, shown["text"]) == (200, "nonce")

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from tests.unit.services.simulator.venue_clients import Clients
-from tests.unit.services.simulator.venue_world import DOWN, START_MS, UP, WINDOW, body
+from tests.unit.services.simulator.venue_world import DOWN, START_MS, UP, WALLET, WINDOW, body
 
 
 @pytest_asyncio.fixture
@@ -186,3 +186,22 @@ async def test_a_body_that_is_no_json_is_an_invalid_payload(venue):
     response = await client.post("/order", data=b"{", headers=venue.headers("POST", "/order", b"{"))
     assert (response.status, await response.json()) == (400, {"error": "Invalid order payload"})
     assert await venue.call("POST", "/order", {"order": 1}) == (400, {"error": "Invalid order payload"})
+
+
+async def test_a_stale_balance_is_as_old_as_the_fault_says_and_only_for_its_wallet(venue):
+    async def shown(asset_type, token=""):
+        query = {"asset_type": asset_type, "token_id": token, "signature_type": "3"}
+        return (await venue.call("GET", "/balance-allowance", **query))[1]["balance"]
+
+    await venue.call("POST", "/order", order(venue))
+    venue.pass_ms(5_000)
+    spent = await shown("COLLATERAL")
+    assert (int(spent) < 100_000_000, await shown("CONDITIONAL", UP)) == (True, "9999999")
+    venue.faults.arm("stale_balance", match={"wallet": "0x" + "ab" * 20}, times=-1)
+    assert await shown("COLLATERAL") == spent
+    venue.faults.arm("stale_balance", match={"wallet": WALLET}, times=-1, seconds=4.5)
+    await venue.call("GET", "/balance-allowance/update", asset_type="COLLATERAL", signature_type="3")
+    assert await shown("COLLATERAL") == "100000000"
+    assert await shown("CONDITIONAL", UP) == "0"
+    venue.pass_ms(10_000)
+    assert (await shown("COLLATERAL"), await shown("CONDITIONAL", UP)) == (spent, "9999999")
