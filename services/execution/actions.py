@@ -7,9 +7,21 @@ from typing import Any
 
 from shared.db.engine import Database
 from shared.db.lock import LockSession
-from shared.db.queries import dry_runs, exits, gate, lifecycle, orders, redemptions, status, venue_facts
+from shared.db.queries import (
+    dry_runs,
+    exits,
+    gate,
+    lifecycle,
+    orders,
+    redemptions,
+    resting,
+    signals,
+    status,
+    venue_facts,
+)
 from shared.domain.books import Book
 from shared.domain.breaker import TripReason
+from shared.domain.cancels import CancelAnswer, Resting
 from shared.domain.facts import MarketFacts
 from shared.domain.ids import AccountId, OrderId, RedemptionId, SignalId, TokenId, WindowId
 from shared.domain.modes import Mode
@@ -17,11 +29,13 @@ from shared.domain.orders import OrderEvent, OrderState
 from shared.domain.prepared import PreparedOrder
 from shared.domain.readings import ExitDue, GateRead, OpenStory, PendingRedemption, Redeemable
 from shared.domain.redemptions import RedemptionEvent
+from shared.domain.signals import Signal
 from shared.domain.trades import VenueTrade
 from shared.domain.windows import FeeSchedule
 
 Details = Mapping[str, Any]
 TradeChange = lifecycle.TradeChange
+DeadMan = resting.DeadMan
 
 
 async def new_signals(database: Database) -> list[SignalId]:
@@ -29,15 +43,26 @@ async def new_signals(database: Database) -> list[SignalId]:
     return await database.retry_read(gate.new_signals)
 
 
-async def read_gate(database: Database, signal: SignalId, *, epoch: int) -> GateRead | None:
-    """Return everything the gate looks at, fresh."""
-    return await database.retry_read(lambda tx: gate.gate_read(tx, signal, epoch=epoch))
+async def read_gate(session: LockSession, signal: SignalId) -> GateRead | None:
+    """Return everything the gate looks at, fresh; None where it could not be read or there is no such signal."""
+    return await gate.gate_read(session, signal)
 
 
 async def refuse(database: Database, signal: SignalId, reason: str, verdict: Details) -> bool:
     """Write down why a signal becomes no order."""
     async with database.begin() as tx:
         return await lifecycle.refuse_signal(tx, signal, reason, verdict)
+
+
+async def refuse_in_conflict(database: Database, signal: Signal, verdict: Details) -> None:
+    """Refuse a signal whose claim met another transaction twice; the second such signal in a minute trips (B9)."""
+    reason = TripReason.SERIALIZATION_CONFLICT
+    async with database.begin() as tx:
+        await lifecycle.refuse_signal(tx, signal.signal_id, reason, verdict)  # or the claim did it
+        recent = await signals.refused_lately(tx, signal.account_id, signal.mode, reason=reason)
+        if recent > 1:
+            context = {"signal_id": signal.signal_id, "signals_in_a_minute": recent}
+            await lifecycle.trip_breaker(tx, signal.account_id, signal.mode, reason, context)
 
 
 async def claim_entry(
@@ -241,3 +266,43 @@ async def open_modes(database: Database) -> set[Mode]:
 async def primary_feed_age_s(database: Database) -> Decimal | None:
     """Return the seconds since the primary feed was last heard, the freshest symbol's."""
     return await database.retry_read(status.primary_feed_age_s)
+
+
+async def resting_orders(database: Database) -> list[Resting]:
+    """Return the orders that rest or are being cancelled."""
+    return await database.retry_read(resting.resting)
+
+
+async def claim_cancel(session: LockSession, order: OrderId, reason: str) -> str | None:
+    """Write a cancel down before it is sent; returns why not (E16)."""
+    return await lifecycle.claim_cancel(session, order, reason)
+
+
+async def record_cancel(
+    database: Database, order: OrderId, answer: CancelAnswer, details: Details
+) -> OrderState:
+    """Record the answer to a cancel."""
+    async with database.begin() as tx:
+        return await resting.record_cancel(tx, order, answer, details)
+
+
+async def record_end(database: Database, order: OrderId, event: OrderEvent, details: Details) -> OrderState:
+    """Record what the order's own reading at the venue proves of one that rested."""
+    proves = "PLACED" if event in {OrderEvent.RESTS, OrderEvent.DELAYED} else "TERMINAL"
+    async with database.begin() as tx:
+        return await lifecycle.apply_order_evidence(
+            tx, order, kind="ORDER_READ", proves=proves, source="execution", event=event, details=details
+        )
+
+
+async def dead_men(database: Database, accounts: list[AccountId]) -> list[DeadMan]:
+    """Return the dead-man switch of each of these accounts, and whether anything rests under it."""
+    return await database.retry_read(lambda tx: resting.dead_men(tx, accounts))
+
+
+async def keep_heartbeat(
+    database: Database, account: AccountId, *, heartbeat_id: str, accepted: bool, armed: bool
+) -> None:
+    """Keep what the venue expects of the next heartbeat, for whoever leads then."""
+    async with database.begin() as tx:
+        await resting.keep_heartbeat(tx, account, heartbeat_id=heartbeat_id, accepted=accepted, armed=armed)

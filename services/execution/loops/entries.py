@@ -1,16 +1,19 @@
 """Signals become orders: facts → gate → prepare → claim → send → record."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from services.execution import actions
 from services.execution.decide import EntryDecision, entry_intent, judge_entry
 from services.execution.loops.desk import Desk, SendTicket, send
 from services.execution.metrics import SIGNAL_TO_SENT_S, SIGNALS
+from shared.bus.channels import SignalCreated
 from shared.db.lock import LockSession
 from shared.domain.ids import SignalId
 from shared.domain.readings import GateRead
 from shared.domain.refusals import Refusal
+from shared.domain.signals import SignalState
 from shared.observability.logs import get_logger
 from shared.runtime.faultpoints import fault_point
 from shared.runtime.pulse import LoopPulse
@@ -30,26 +33,44 @@ class _Under:
     """
 
     way: set[SignalId] = field(default_factory=set)
+    turned_away: bool = False
+    """A signal found no room: whoever is done next has the table looked at."""
 
 
 async def enter(desk: Desk, session: LockSession, pulse: LoopPulse) -> None:
     """Decide every new signal until asked to stop; sends under way are finished. Raises LockLost."""
     under = _Under()
+    looked_at = float("-inf")
     async with asyncio.TaskGroup() as group:
-        while not pulse.stopping.is_set():
-            pulse.tick()
-            for signal in await actions.new_signals(desk.database):
-                if signal in under.way or len(under.way) >= AT_ONCE_MAX:
+
+        def begin(signals: Iterable[SignalId]) -> None:
+            for signal in signals:
+                if signal in under.way:
                     continue
+                if len(under.way) >= AT_ONCE_MAX:
+                    under.turned_away = True
+                    return
                 under.way.add(signal)
                 group.create_task(_decide(desk, session, signal, under))
-            await desk.wakeups.entries.wait(timeout_s=POLL_S)
+
+        while not pulse.stopping.is_set():
+            pulse.tick()
+            woken = await desk.wakeups.entries.wait(timeout_s=POLL_S)
+            # A notification names its signal, and its gate is read at once; the table is looked at when anything else
+            # woke us, and as often as the poll says however many notifications arrive.
+            named = [each.signal_id for each in woken.messages if isinstance(each, SignalCreated)]
+            begin(named)
+            is_due = desk.clock.monotonic() - looked_at >= POLL_S
+            if is_due or woken.everything or len(named) < len(woken.messages):
+                looked_at = desk.clock.monotonic()
+                begin(await actions.new_signals(desk.database))
 
 
 async def _decide(desk: Desk, session: LockSession, signal: SignalId, under: _Under) -> None:
     try:
-        read = await actions.read_gate(desk.database, signal, epoch=session.epoch)
-        assert read is not None, "signals are never deleted"
+        read = await actions.read_gate(session, signal)
+        if read is None or read.signal_state is not SignalState.NEW:
+            return  # somebody's word, not a signal; or it could not be read, or is decided: its row says what is left
         decision = judge_entry(read, ceiling=desk.ceiling, own_now=desk.clock.now())
         refused = decision.verdict.refused
         executor = desk.executors.find(read.signal.mode, read.signal.account_id)
@@ -65,6 +86,9 @@ async def _decide(desk: Desk, session: LockSession, signal: SignalId, under: _Un
         await _order(desk, session, executor, read, decision)
     finally:
         under.way.discard(signal)
+        if under.turned_away:
+            under.turned_away = False
+            desk.wakeups.entries.add_everything()
 
 
 _PASSING = frozenset({Refusal.NOT_LEADER, Refusal.RECONCILIATION_PENDING})
@@ -95,6 +119,8 @@ async def _order(
     )
     fault_point("claim.committed")
     SIGNALS.labels(claim.refused or "ORDERED").inc()
+    if claim.refused == Refusal.SERIALIZATION_CONFLICT:
+        await actions.refuse_in_conflict(desk.database, signal, decision.evidence)
     if claim.refused is not None:
         log.info("signal_refused", correlation_id=signal.signal_id, reason=claim.refused)
         return

@@ -14,8 +14,10 @@ from typing import Any
 
 from sqlalchemy import text
 
+from shared.db.contention import Contention, claim
 from shared.db.engine import Tx
 from shared.db.lock import LockSession
+from shared.db.vitals import vital_signs
 from shared.domain.breaker import TripReason
 from shared.domain.ids import (
     AccountId,
@@ -50,7 +52,7 @@ class TradeChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ClaimAnswer:
-    """A claim's answer: ``refused`` names the first rule that said no; else it is committed."""
+    """A claim's answer: ``refused`` names the first rule that said no, or the contention it met; else it is committed."""
 
     refused: str | None
     claimed_at: datetime | None
@@ -109,7 +111,8 @@ async def claim_entry(
     book: Details | None = None,
 ) -> ClaimAnswer:
     """Claim one entry; raises LockLost when the answer was lost: the row tells, and recovery finds it."""
-    row = await session.call(
+    row = await claim(
+        session,
         "SELECT refused, claimed_at FROM claim_entry(%(epoch)s, %(signal)s, %(order)s, %(body)s, %(evidence)s)",
         {
             "epoch": session.epoch,
@@ -119,6 +122,8 @@ async def claim_entry(
             "evidence": dump(evidence),
         },
     )
+    if isinstance(row, Contention):
+        return ClaimAnswer(row, None)
     return ClaimAnswer(row["refused"], row["claimed_at"])
 
 
@@ -126,7 +131,8 @@ async def claim_exit(
     session: LockSession, prepared: PreparedOrder, *, evidence: Details, book: Details | None = None
 ) -> ClaimAnswer:
     """Claim the exit of a position; raises LockLost."""
-    row = await session.call(
+    row = await claim(
+        session,
         "SELECT refused, claimed_at FROM claim_exit(%(epoch)s, %(position)s, %(order)s, %(body)s, %(evidence)s)",
         {
             "epoch": session.epoch,
@@ -136,15 +142,20 @@ async def claim_exit(
             "evidence": dump(evidence),
         },
     )
+    if isinstance(row, Contention):
+        return ClaimAnswer(row, None)
     return ClaimAnswer(row["refused"], row["claimed_at"])
 
 
 async def claim_cancel(session: LockSession, order: OrderId, reason: str) -> str | None:
     """Claim a cancel; returns why not, or None when it is written; raises LockLost."""
-    row = await session.call(
+    row = await claim(
+        session,
         "SELECT claim_cancel(%(epoch)s, %(order)s, %(reason)s) AS refused",
         {"epoch": session.epoch, "order": order, "reason": reason},
     )
+    if isinstance(row, Contention):
+        return row
     refused: str | None = row["refused"]
     return refused
 
@@ -160,7 +171,8 @@ async def claim_redeem(
     cash_before_usdc: Decimal | None,
 ) -> RedeemAnswer:
     """Claim the redemption of a window's tokens; raises LockLost."""
-    row = await session.call(
+    row = await claim(
+        session,
         "SELECT refused, expected_usdc FROM claim_redeem(%(epoch)s, %(account)s, %(mode)s, %(window)s, %(redemption)s,"
         " %(attempt)s, %(cash)s)",
         {
@@ -173,6 +185,8 @@ async def claim_redeem(
             "cash": cash_before_usdc,
         },
     )
+    if isinstance(row, Contention):
+        return RedeemAnswer(row, None)
     return RedeemAnswer(row["refused"], row["expected_usdc"])
 
 
@@ -364,7 +378,8 @@ async def set_control(
 async def beat(tx: Tx, *, service: str, instance: str, healthy: bool, details: Details = _NONE) -> None:
     """Say that this service lives and whether it is fit (R11)."""
     statement = text("SELECT beat(:service, :instance, :healthy, CAST(:details AS jsonb))")
-    parameters = {"service": service, "instance": instance, "healthy": healthy, "details": dump(details)}
+    said = {**details, **vital_signs(tx)}
+    parameters = {"service": service, "instance": instance, "healthy": healthy, "details": dump(said)}
     await tx.execute(statement, parameters)
 
 

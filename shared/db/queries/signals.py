@@ -10,6 +10,7 @@ from sqlalchemy import text
 from shared.db.engine import Tx
 from shared.db.queries.lifecycle import dump
 from shared.domain.ids import AccountId, InstanceId, StrategyId, WindowId
+from shared.domain.modes import Mode
 from shared.domain.signals import RiskParameters, Signal
 
 
@@ -97,3 +98,13 @@ async def insert_once(tx: Tx, signal: Signal, *, ordinal: int) -> bool:
 
 def _number(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
+
+
+async def refused_lately(tx: Tx, account: AccountId, mode: Mode, *, reason: str) -> int:
+    """Return how many signals of an account and mode were refused for this reason within the last minute."""
+    statement = text(
+        "SELECT count(*) FROM signals WHERE account_id = :account AND mode = :mode AND refusal = :reason"
+        " AND decided_at > clock_timestamp() - interval '1 minute'"
+    )
+    count: int = await tx.scalar(statement, {"account": account, "mode": mode, "reason": reason})
+    return count

@@ -1,0 +1,90 @@
+"""A claim that meets other transactions: asked once more, refused by name, never the end of the executor (B9)."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.factories import Desk
+from tests.processes import Running, Street, Venue, until, venue
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
+
+
+@pytest.fixture(scope="module")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
+    with venue(tmp_path_factory.mktemp("venue"), WINDOW_S="600", FIRST_OPEN_IN_S="1") as made:
+        yield made
+
+
+@pytest.fixture
+def street(
+    simulator: Venue, database_url: str, role_url: Callable[[str], str], tmp_path: Path
+) -> Iterator[Street]:
+    with Desk(role_url, database_url, mode="PAPER") as desk:
+        desk.do("execution", "SELECT pg_advisory_unlock_all()")
+        yield Street(simulator, desk, tmp_path)
+
+
+@pytest.fixture
+def executor(street: Street) -> Iterator[Running]:
+    street.open_market()
+    with street.executing() as process:
+        street.lead(process, after=street.desk.epoch)
+        yield process
+
+
+def conflict(desk: Desk, *, times: int) -> None:
+    """Let the next orders meet a serialization failure: a sequence counts, because a rollback does not undo it."""
+    desk.owner.execute("CREATE SEQUENCE conflicts")
+    desk.owner.execute(
+        f"CREATE FUNCTION conflict() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN"
+        f" IF nextval('public.conflicts') <= {times} THEN RAISE EXCEPTION 'in the way' USING ERRCODE = '40001'; END IF;"
+        f" RETURN NEW; END $$"
+    )
+    desk.owner.execute(
+        "CREATE TRIGGER conflict BEFORE INSERT ON orders FOR EACH ROW EXECUTE FUNCTION conflict()"
+    )
+
+
+def decided(street: Street, signal_id: str) -> dict[str, object]:
+    def look() -> object:
+        row = street.desk.one("SELECT state, refusal FROM signals WHERE signal_id = %s", signal_id)
+        return row if row["state"] != "NEW" else None
+
+    found: dict[str, object] = until("the signal is decided", look)
+    return found
+
+
+def test_a_conflict_is_asked_once_more(street: Street, executor: Running) -> None:
+    conflict(street.desk, times=1)
+    signal_id = street.say()
+    # On a busy machine two tries take longer than a send may begin after its claim: then it was lawfully not sent.
+    assert street.order_of(signal_id)["state"] in {"FILLED", "NOT_SENT"}
+    assert street.desk.one("SELECT count(*) AS n FROM orders")["n"] == 1
+    assert executor.process.poll() is None
+
+
+def test_a_conflict_twice_is_refused_by_name_and_repeated_it_trips(street: Street, executor: Running) -> None:
+    conflict(street.desk, times=4)
+    first = street.say()
+    assert decided(street, first) == {"state": "REFUSED", "refusal": "SERIALIZATION_CONFLICT"}
+    assert street.desk.gate()["breaker"] == "CLOSED"
+    second = street.say(ordinal=1)
+    assert decided(street, second)["refusal"] == "SERIALIZATION_CONFLICT"
+    until("it trips", lambda: street.desk.gate()["breaker_reason"] == "SERIALIZATION_CONFLICT")
+    assert street.desk.one("SELECT count(*) AS n FROM orders")["n"] == 0
+    assert executor.process.poll() is None
+
+
+def test_a_row_somebody_holds_too_long_is_waited_for_not_died_of(street: Street, executor: Running) -> None:
+    epoch = street.desk.one("SELECT max(epoch) AS epoch FROM executor_epochs")["epoch"]
+    with psycopg.connect(street.desk.owner_url) as somebody:
+        somebody.execute("SELECT FROM accounts FOR NO KEY UPDATE")
+        signal_id = street.say()
+        until("the claim gave up waiting", lambda: "statement_timed_out" in executor.output())
+        state = street.desk.one("SELECT state FROM signals WHERE signal_id = %s", signal_id)["state"]
+        assert state == "NEW"
+    assert street.order_of(signal_id)["state"] in {"FILLED", "NOT_SENT"}
+    assert street.desk.one("SELECT max(epoch) AS epoch FROM executor_epochs")["epoch"] == epoch
