@@ -1,0 +1,36 @@
+"""Many cells at once: they wait most of the time, so several share the machine."""
+
+import os
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.simulation.matrix.cells import Cell
+from tests.simulation.matrix.ground import Ground
+from tests.simulation.matrix.story import Result, run_cell
+
+AT_ONCE = int(os.environ.get("CELLS_AT_ONCE") or 6)
+
+
+def run_cells(
+    ground: Ground, cells: Sequence[Cell], what: str, *, on_failure: Callable[[Result], None]
+) -> list[Result]:
+    """Return the results in the order of the cells; a line of progress goes to the terminal."""
+    done, broken, saying = 0, 0, threading.Lock()
+
+    def play(cell: Cell) -> Result:
+        nonlocal done, broken
+        result = run_cell(ground, cell)
+        with saying:
+            done += 1
+            broken += bool(result.problems)
+            if result.problems:
+                on_failure(result)
+            print(f"\r{what} {done}/{len(cells)}, {broken} broken: {cell.name:60.60}", end="", flush=True)
+        return result
+
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=what) as pool:
+        results = list(pool.map(play, cells))
+    if cells:
+        print()
+    return results

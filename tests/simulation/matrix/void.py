@@ -1,0 +1,17 @@
+"""The cells that cannot happen, each with its reason: listed, never counted."""
+
+from tests.simulation.matrix.answers import ANSWERS
+
+
+def void_reason(point: str, answer: str) -> str | None:
+    """Return why the point is never reached when the venue plays this answer; None when it must be."""
+    played = ANSWERS[answer]
+    head = point.partition(".")[0]
+    of_order = head in {"confirm", "trade"} or (head == "redeem" and played.kind == "order")
+    if of_order and not played.placed:
+        return "nothing was placed, so nothing trades: there is nothing to confirm or redeem"
+    if head == "redeem" and not played.matched and played.kind == "order":
+        return "nothing that was bought stays bought: there is nothing to redeem"
+    if head == "trade" and answer == "events_lost":
+        return "the channel never tells of the trade"
+    return None
