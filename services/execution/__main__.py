@@ -73,6 +73,7 @@ def _subscribe(listener: Listener) -> Wakeups:
         entries=listener.subscribe({"signal_created", "gate_changed"}),
         exits=listener.subscribe({"exit_requested", "position_changed"}),
         confirmations=listener.subscribe({"order_changed"}),
+        cancels=listener.subscribe({"order_changed", "gate_changed"}),
         redemptions=listener.subscribe({"position_changed", "window_changed"}),
         balances=listener.subscribe({"order_changed"}),
     )

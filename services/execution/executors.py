@@ -10,7 +10,9 @@ from shared.domain.ids import AccountId
 from shared.domain.modes import RANK, Mode
 from shared.runtime.clock import Clock
 from shared.venue.account_reading import AccountReading
+from shared.venue.cancelling import Cancelling
 from shared.venue.credentials import Credentials, RelayerKey
+from shared.venue.deadman import DeadManSwitch
 from shared.venue.executor import Executor
 from shared.venue.onboarding import credentials
 from shared.venue.paper import PaperTrading, paper_address
@@ -25,6 +27,9 @@ class LiveAccount:
     """One account's way to the venue, and what it logged in with."""
 
     trading: LiveTrading
+    reading: AccountReading
+    cancelling: Cancelling
+    deadman: DeadManSwitch
     login: Credentials
     user_stream_url: str
 
@@ -51,6 +56,10 @@ class Executors:
         if mode is Mode.DRY_RUN and live is not None:
             return PaperTrading(paper_address(account), preparing=live.trading.prepare)
         return PaperTrading(paper_address(account))
+
+    def live(self, account: AccountId) -> LiveAccount | None:
+        """Return an account's way to the venue; None where this process trades no real money of it."""
+        return self._live.get(account) if self._ceiling is Mode.LIVE else None
 
     def live_accounts(self) -> list[AccountId]:
         """Return the accounts that trade real money here."""
@@ -93,4 +102,6 @@ async def _live(
     trading = await closing.enter_async_context(
         LiveTrading(urls, signer, login, clock, account=reading, redeeming=redeeming)
     )
-    return LiveAccount(trading, login, urls.user_stream)
+    cancelling = await closing.enter_async_context(Cancelling(urls, login, clock))
+    deadman = await closing.enter_async_context(DeadManSwitch(urls, login, clock))
+    return LiveAccount(trading, reading, cancelling, deadman, login, urls.user_stream)

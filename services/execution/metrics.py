@@ -10,6 +10,12 @@ SUBMITS = Counter(
 )
 TRADES = Counter("execution_trades_total", "Trades recorded, by what they changed.", ["change"])
 REDEMPTIONS = Counter("execution_redemptions_total", "Redemptions, by how they stand.", ["event"])
+CANCELS = Counter(
+    "execution_cancels_total", "Cancels of resting orders, by why and what we learnt.", ["reason", "answer"]
+)
+HEARTBEATS = Counter(
+    "execution_deadman_heartbeats_total", "Heartbeats of the venue's dead-man switch, by answer.", ["answer"]
+)
 UNSELLABLE = Gauge("execution_unsellable_positions", "Positions to be sold that nobody bids for.")
 SIGNAL_TO_SENT_S = Histogram(
     "execution_signal_to_sent_seconds",

@@ -5,7 +5,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.domain.breaker import KillSwitch
-from shared.domain.orders import OrderState, OrderType
+from shared.domain.ids import AccountId, ConditionId, OrderId
+from shared.domain.modes import Mode
+from shared.domain.orders import OrderEvent, OrderState, OrderType, next_state
+from shared.domain.windows import FeeSchedule
 
 AGAIN_AFTER = timedelta(seconds=1)
 """Between two cancels of one order: the venue that refused one is not asked in a circle."""
@@ -38,8 +41,13 @@ class CancelReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Resting:
-    """One order that rests, as far as deciding about it needs; times are the Book's."""
+    """One order that rests or is being cancelled; times are the Book's."""
 
+    order_id: OrderId
+    account_id: AccountId
+    mode: Mode
+    condition_id: ConditionId
+    fee: FeeSchedule
     state: OrderState
     order_type: OrderType
     requested: bool
@@ -48,6 +56,7 @@ class Resting:
     changed_at: datetime
     """When it came into its state."""
     last_cancel_at: datetime | None
+    last_answer: CancelAnswer | None
     now: datetime
 
 
@@ -64,6 +73,19 @@ def why_cancel(order: Resting) -> CancelReason | None:
         (order.now >= order.closes_at - BEFORE_CLOSE, CancelReason.WINDOW_ENDS),
     )
     return next((reason for holds, reason in rules if holds), None)
+
+
+def end_of(order: Resting, event: OrderEvent, *, all_traded: bool) -> OrderEvent | None:
+    """Return the event the order's own reading proves; None while it proves nothing new.
+
+    Its trades come first: an order that ends with a match we have not booked would give its capital back. A reading
+    that still shows an order resting which the venue has just said it cancelled is an old one.
+    """
+    if event is OrderEvent.REFUSED or not all_traded:
+        return None
+    if event is OrderEvent.RESTS and order.last_answer is CancelAnswer.CANCELLED:
+        return None
+    return event if next_state(order.state, event) is not None else None
 
 
 def is_untold(order: Resting) -> bool:

@@ -36,7 +36,7 @@ class Cancelling:
 
     async def cancel(self, order_id: OrderId) -> Outcome[Cancellation]:
         """Cancel one order; one the venue does not know is a Success with the id not cancelled."""
-        return await self._send("/order", {"orderID": order_id})
+        return await self._send("/order", {"orderID": order_id}, act="cancel")
 
     async def cancel_all(self) -> Outcome[Cancellation]:
         """Cancel every resting order of the API key."""
@@ -46,10 +46,12 @@ class Cancelling:
         """Cancel every resting order in one market."""
         return await self._send("/cancel-market-orders", {"market": condition_id})
 
-    async def _send(self, path: str, payload: Mapping[str, str] | None) -> Outcome[Cancellation]:
+    async def _send(
+        self, path: str, payload: Mapping[str, str] | None, *, act: str = ""
+    ) -> Outcome[Cancellation]:
         body = "" if payload is None else json.dumps(payload, separators=(",", ":"))
         headers = self._credentials.headers("DELETE", path, body, self._clock.now())
-        answer = await self._writes.send("DELETE", path, headers=headers, body=body)
+        answer = await self._writes.send("DELETE", path, headers=headers, body=body, act=act)
         return classify_cancel_answer(
             answer.status, answer.headers, answer.body, answer.fault, began_send=answer.began_send
         )

@@ -5,7 +5,7 @@ from datetime import timedelta
 from services.execution import actions
 from services.execution.loops.desk import Desk
 from services.execution.metrics import TRADES
-from shared.domain.orders import OrderEvent, OrderState
+from shared.domain.orders import OrderEvent, OrderState, OrderType
 from shared.domain.readings import OpenStory
 from shared.observability.logs import get_logger
 from shared.runtime.faultpoints import fault_point
@@ -15,6 +15,8 @@ from shared.venue.refusals import ReadFailed, Refusal
 
 POLL_S = 0.5
 CONFIRM_WITHIN = timedelta(seconds=5)
+AT_ONCE = frozenset({OrderType.FAK, OrderType.FOK})
+"""Order types of which a match is the end: what is left of another one rests."""
 log = get_logger()
 
 
@@ -44,8 +46,8 @@ async def _follow(desk: Desk, story: OpenStory) -> None:
             if change is not actions.TradeChange.SAME:
                 TRADES.labels(change).inc()
         fault_point("confirm.recorded")
-    if story.state in {OrderState.DELAYED, OrderState.LIVE}:
-        await _end(desk, story, matched=bool(trades))
+    if story.state is OrderState.DELAYED:  # what rests is followed by cancels.py
+        await _end(desk, story, matched=bool(trades) and story.prepared.intent.order_type in AT_ONCE)
 
 
 async def _end(desk: Desk, story: OpenStory, *, matched: bool) -> None:

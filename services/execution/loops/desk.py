@@ -40,6 +40,7 @@ class Wakeups:
     entries: Wakeup
     exits: Wakeup
     confirmations: Wakeup
+    cancels: Wakeup
     redemptions: Wakeup
     balances: Wakeup
 

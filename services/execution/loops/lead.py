@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import Callable
 
 from services.execution import actions
+from services.execution.loops.cancels import cancel
 from services.execution.loops.confirmations import confirm
 from services.execution.loops.desk import Desk
 from services.execution.loops.entries import enter
 from services.execution.loops.exits import leave
 from services.execution.loops.halting import Halting
+from services.execution.loops.heartbeats import keep_alive
 from services.execution.loops.readings import (
     compare_dry_runs,
     keep_warm,
@@ -100,6 +102,7 @@ async def _run_loops(desk: Desk, session: LockSession, halting: Halting, pulse: 
                 keep_warm(desk),
                 compare_dry_runs(desk, pulse),
                 halting.watch(desk, pulse),
+                keep_alive(desk, pulse),
                 *(hear(desk, account) for account in desk.executors.live_accounts()),
             )
         ]
@@ -108,6 +111,7 @@ async def _run_loops(desk: Desk, session: LockSession, halting: Halting, pulse: 
             working.create_task(leave(desk, session, pulse))
             working.create_task(redeem(desk, session, pulse))
             working.create_task(confirm(desk, pulse))
+            working.create_task(cancel(desk, session, pulse))
         for task in kept:
             task.cancel()
 
