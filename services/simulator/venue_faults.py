@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from services.simulator.arrivals import Arrival
 from services.simulator.faults import Armed
 from services.simulator.orders_intake import Refused
 from services.simulator.rate_limits import limit_headers
@@ -23,7 +24,7 @@ _STATUSES: Final[Mapping[str, tuple[int, str]]] = {
     "http_500": (500, "could not insert order"),
     "http_503": REFUSALS["disabled"],
 }
-_STRUCK: Final = web.RequestKey("fault", str)
+_ARRIVED: Final = web.RequestKey("arrived", list[Arrival])
 _CLOUDFLARE: Final = (
     "<!DOCTYPE html><html><head><title>Attention Required! | Cloudflare</title></head>"
     "<body><h1>Sorry, you have been blocked</h1></body></html>"
@@ -43,12 +44,12 @@ def arrival_middleware(venue: Venue) -> Middleware:
             arrived = venue.arrivals.note(json.loads(body), arrived_ms)
         except ValueError:
             return await handler(request)
+        request[_ARRIVED] = arrived
         response = await handler(request)
         transport = request.transport
         told = transport is not None and not transport.is_closing()
         for arrival in arrived:
             arrival.answered_ms, arrival.http = venue.now_ms(), response.status if told else None
-            arrival.fault = request.get(_STRUCK, "")
         return response
 
     return note
@@ -70,16 +71,21 @@ def fault_middleware(venue: Venue, host: str) -> Middleware:
         }
         before = faults.take("request", **facts)
         if before is not None:
-            request[_STRUCK] = before.kind.name
+            _struck(request, before)
             return await _instead(venue, before, request, handler)
         response = await handler(request)
         after = faults.take("answer", **facts)
         if after is None:
             return response
-        request[_STRUCK] = after.kind.name
+        _struck(request, after)
         return await _spoilt(venue, after, request)
 
     return strike
+
+
+def _struck(request: web.Request, armed: Armed) -> None:
+    for arrival in request.get(_ARRIVED, ()):
+        arrival.fault = armed.kind.name
 
 
 async def _asked_by(venue: Venue, request: web.Request) -> dict[str, Collection[str]]:

@@ -1,37 +1,22 @@
 """Our client against the simulator's named faults: what is known, what is not, and what was really done."""
 
-from typing import Any
-
 import pytest
 
 from shared.domain.outcomes import KnownFailure, Success, Unknown
-from shared.venue import writes
 from shared.venue.refusals import ReadFailed
-from tests.contract.venue_running import Running, against_simulator, trader, yes
+from tests.contract.venue_running import Running, against_simulator, arrivals, placed, trader, yes
 
 
-@pytest.fixture(autouse=True)
-def _impatient(monkeypatch):
-    """A lost answer is given up after a fifth of a second; the taker's hold here is 5 ms."""
-    original = writes.HttpWrites.__init__
-
-    def quick(self: writes.HttpWrites, base_url: str, clock: Any) -> None:
-        original(self, base_url, clock, answer_s=0.2)
-
-    monkeypatch.setattr(writes.HttpWrites, "__init__", quick)
-
-
-async def placed(running: Running, order_id: str) -> bool:
-    """Return whether the venue really took the order."""
-    return order_id in {row["id"] for row in (await running.truth())["orders"]}
-
-
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     ("fault", "reason", "really_placed"),
     [
         ("accept_then_timeout", "TIMEOUT", True),
         ("timeout_not_placed", "TIMEOUT", False),
         ("accept_then_reset", "LOST", True),
+        ("idle_closed", "LOST", False),
+        ("duplicated", "DUPLICATED", True),
+        ("duplicated_not_placed", "DUPLICATED", False),
         ("http_500_after_accept", "HTTP_500", True),
         ("http_500", "HTTP_500", False),
         ("unreadable_answer", "UNREADABLE", True),
@@ -47,6 +32,8 @@ async def test_a_lost_or_unreadable_answer_is_unknown_whatever_the_venue_did(fau
             assert isinstance(outcome, Unknown)
             assert outcome.reason == reason
             assert await placed(running, prepared.order_id) is really_placed
+            (arrival,) = await arrivals(running, prepared.order_id)  # once, and never again by itself
+            assert arrival["fault"] == fault
             assert (await me.account.order(prepared.order_id) is not None) is really_placed
 
     await against_simulator(check)
@@ -88,6 +75,7 @@ async def test_an_order_whose_last_check_fails_never_leaves():
     await against_simulator(check)
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_lost_cancel_is_unknown():
     async def check(running: Running) -> None:
         async with trader(running) as me:

@@ -38,6 +38,7 @@ from shared.venue.trading import LiveTrading, order_signer
 from shared.venue.urls import VenueUrls
 
 KEY = SecretStr("0x" + "5a" * 32)
+OTHER_KEY = SecretStr("0x" + "6b" * 32)
 INSTRUMENT = "BTC"
 
 
@@ -150,11 +151,11 @@ def yes() -> bool:
 
 
 @asynccontextmanager
-async def trader(running: Running, *, usdc: str = "100") -> AsyncIterator[Trader]:
+async def trader(running: Running, *, usdc: str = "100", key: SecretStr = KEY) -> AsyncIterator[Trader]:
     """Return a wallet with money, logged in."""
-    owner = order_signer(KEY).address
+    owner = order_signer(key).address
     funded = await running.tell("accounts", address=owner, signature_type=DEPOSIT_WALLET, usdc=usdc)
-    signer = order_signer(KEY, wallet=funded["wallet"], signature_type=DEPOSIT_WALLET)
+    signer = order_signer(key, wallet=funded["wallet"], signature_type=DEPOSIT_WALLET)
     urls, clock = running.urls, running.clock
     login = await credentials(signer, urls, clock)
     relayer_key = RelayerKey(SecretStr(funded["relayer_api_key"]), owner)
@@ -193,3 +194,25 @@ async def against_simulator(check: Callable[[Running], Awaitable[None]], **chang
 
 def chance() -> random.Random:
     return random.Random(7)
+
+
+async def placed(running: Running, order_id: str) -> bool:
+    """Return whether the venue really took the order."""
+    return order_id in {row["id"] for row in (await running.truth())["orders"]}
+
+
+async def order_truth(running: Running, order_id: str) -> dict[str, Any]:
+    """Return what the order became at the venue."""
+    (found,) = [row for row in (await running.truth())["orders"] if row["id"] == order_id]
+    return found
+
+
+async def arrivals(running: Running, order_id: str) -> list[dict[str, Any]]:
+    """Return every time the order reached the venue, placed or not."""
+    return [row for row in (await running.truth())["arrivals"] if row["id"] == order_id]
+
+
+async def money(running: Running, me: Trader) -> Decimal:
+    """Return the wallet's cash after everything on the way."""
+    wallet = (await running.truth())["wallets"][me.signer.wallet]
+    return Decimal(wallet["cash"]) + Decimal(wallet["cash_pending"])
