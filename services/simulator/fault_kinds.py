@@ -10,7 +10,10 @@ intake      the engine, order well-formed     wallet side order_type market
 match       the engine, order taken in        the same
 settlement  the chain, per trade              wallet side market
 balance     reads of balances                 wallet asset (COLLATERAL or a token)
-frame       streams                           channel event market; user channel: wallet side status too
+frame       streams                           channel event market; user channel: wallet side status too;
+                                              market channel: connection (1, 2 … as they came);
+                                              price feeds: channel asset
+line        streams, before a frame           the same
 listing     a new market                      asset slug
 """
 
@@ -22,7 +25,7 @@ from typing import Final, Literal
 
 from services.simulator.refusal_texts import REFUSALS
 
-Stage = Literal["request", "answer", "intake", "match", "settlement", "balance", "frame", "listing"]
+Stage = Literal["request", "answer", "intake", "match", "settlement", "balance", "frame", "line", "listing"]
 
 _USER: Final = MappingProxyType({"channel": "user"})
 _ORDER_POST: Final = MappingProxyType({"method": "POST", "path": "/order"})
@@ -90,6 +93,26 @@ _FRAME: Final = (
     Kind("delay_event", "frame", "the user's event is sent `seconds` later", _USER),
     Kind("reorder_events", "frame", "the user's event is sent after the next one, or `seconds` later", _USER),
 )
+_FEED: Final = (
+    Kind("held_frames", "frame", "frames wait until the last one struck, then come at once"),
+    Kind("shuffled_frames", "frame", "frames wait until the last one struck, then come newest first"),
+    Kind("array_frame", "frame", "the frame is the one element of an array"),
+    Kind("old_price_change", "frame", "a price_change in the form of 2025", {"event": "price_change"}),
+    Kind("no_best_prices", "frame", "a price_change with empty best prices", {"event": "price_change"}),
+    Kind("empty_book", "frame", "a snapshot without a level", {"event": "book"}),
+    Kind("foreign_word", "frame", "a frame of a kind nobody knows, then the frame"),
+    Kind("extra_fields", "frame", "the frame has a field nobody knows"),
+    Kind("other_provider", "frame", "PolyBolt's source is another one in silence", {"channel": "polybolt*"}),
+    Kind("cut_line", "line", "the connection is cut without a word (1006)"),
+    Kind("draining", "line", "the connection is closed for maintenance (4003)", {"channel": "polybolt*"}),
+    Kind("day_cut", "line", "the connection is closed, as after 24 hours (1001)"),
+    Kind(
+        "server_shutdown",
+        "line",
+        "Binance says serverShutdown, and closes `seconds` later",
+        {"channel": "binance*"},
+    ),
+)
 _LISTING: Final = (
     Kind("unknown_market_version", "listing", "the next window is listed with version v9"),
     Kind("unknown_fee_type", "listing", "the next window is listed with an unknown fee type"),
@@ -98,7 +121,7 @@ _LISTING: Final = (
 KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     {
         kind.name: kind
-        for kinds in (_REQUEST, _ANSWER, _INTAKE, _MATCH, _SETTLEMENT, _BALANCE, _FRAME, _LISTING)
+        for kinds in (_REQUEST, _ANSWER, _INTAKE, _MATCH, _SETTLEMENT, _BALANCE, _FRAME, _FEED, _LISTING)
         for kind in kinds
     }
 )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from services.simulator.fault_kinds import KINDS, Kind, Stage, is_option
+from services.simulator.feed_faults import ACTS
 
 __all__ = ["FOR_EVER", "KINDS", "Armed", "Facts", "Faults", "UnknownFault", "played"]
 
@@ -33,6 +34,7 @@ class Armed:
     times: int
     seconds: float
     options: Mapping[str, str] = field(default_factory=dict)
+    held: list[str] = field(default_factory=list)
 
 
 class Faults:
@@ -106,14 +108,21 @@ class Faults:
         """Return what a price feed sends for one frame; facts are ``channel`` (the feed) and ``asset``."""
         return self.sent(text, channel=feed, asset=asset)
 
+    def line(self, feed: str, asset: str) -> tuple[str, float] | None:
+        """Return the name and the seconds of the fault that strikes a price feed's connection now."""
+        armed = self.take("line", channel=feed, asset=asset) if self._armed else None
+        return None if armed is None else (armed.kind.name, armed.seconds)
+
 
 def played(armed: Armed, text: str) -> Sequence[str]:
     """Return what is sent for a frame a fault struck."""
-    if armed.kind.name == "duplicate_event":
-        return (text, text)
-    if armed.kind.name == "malformed_frame":
-        return (text[: len(text) // 2],)
-    return ()
+    if armed.kind.name in ("held_frames", "shuffled_frames"):
+        armed.held.append(text)
+        if armed.times > 0:
+            return ()
+        return armed.held if armed.kind.name == "held_frames" else armed.held[::-1]
+    act = ACTS.get(armed.kind.name)
+    return () if act is None else act(text)
 
 
 def _matches(wanted: Mapping[str, str], facts: Facts) -> bool:

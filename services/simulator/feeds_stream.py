@@ -2,11 +2,9 @@
 
 Followed: docs.polymarket.com realtime-data and wss://ws-live-v2.polymarket.com/asyncapi.json as used by
 polymarket-client 0.14.0; developers.binance.com web-socket-streams. Left out on purpose: equity channels, the limit
-of 64 subscriptions (no world has as many feeds), Binance's depth streams and its 24-hour limit.
+of 64 subscriptions (no world has as many feeds) and Binance's depth streams; its 24-hour cut is a fault, `day_cut`.
 """
 
-import asyncio
-import json
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from typing import Any, Final, TypeAlias
@@ -15,11 +13,16 @@ from aiohttp import WSMessage, WSMsgType, web
 
 from services.simulator.feed_socket import (
     CLOSE_TIMEOUT_S,
-    OPEN_SOCKETS,
+    DRAINING,
     FeedSocket,
     Pace,
     Source,
-    close_sockets,
+    chained,
+    compact,
+    feed_app,
+    json_object,
+    only,
+    served,
 )
 from services.simulator.world import FeedFaults, FeedName, FeedTick, World
 from shared.runtime.clock import Clock
@@ -31,7 +34,7 @@ CHANNELS: Final[Mapping[str, FeedName]] = {"price.crypto": "chainlink", "price.c
 SNAPSHOT_MS: Final = 120_000
 POLYBOLT_PING_S, POLYBOLT_MISSED_MAX = 25.0, 2
 AUTH_FRAMES_MAX, FRAMES_PER_S, FRAME_BYTES_MAX = 8, 20, 64 * 1024
-AUTH_FAILED, PONG_TIMEOUT, DRAINING = 4001, 4002, 4003
+AUTH_FAILED, PONG_TIMEOUT = 4001, 4002
 
 BINANCE_FEEDS: Final[Mapping[str, FeedName]] = {
     "trade": "binance_trade",
@@ -66,7 +69,7 @@ def polybolt_app(
                 if message.type is WSMsgType.TEXT:
                     await client.hear(message.data)
 
-        await _served(
+        await served(
             request,
             response,
             source,
@@ -77,7 +80,7 @@ def polybolt_app(
         )
         return response
 
-    return _app({"/ws": serve}, DRAINING)
+    return feed_app({"/ws": serve}, DRAINING)
 
 
 def binance_app(
@@ -98,12 +101,12 @@ def binance_app(
                 if message.type is WSMsgType.TEXT and not await client.hear(message):
                     return
 
-        await _served(
+        await served(
             request, response, source, talk, every_s=ping_every_s, missed_max=BINANCE_MISSED_MAX, code=POLICY
         )
         return response
 
-    return _app({"/stream": serve, "/ws/{streams:.+}": serve}, 1001)
+    return feed_app({"/stream": serve, "/ws/{streams:.+}": serve}, 1001)
 
 
 class _PolyBoltClient:
@@ -121,7 +124,7 @@ class _PolyBoltClient:
 
     async def hear(self, text: str) -> None:
         """Answer one frame."""
-        frame = _json_object(text)
+        frame = json_object(text)
         rid = frame.get("rid")
         match frame.get("op"):
             case "ping":
@@ -189,7 +192,7 @@ class _PolyBoltClient:
     async def _start(self, name: str, channel: str, asset: str) -> None:
         """Send the last two minutes and then every price at its time."""
         now_ms = self._source.now_ms()
-        ticks = _only(self._source.world.feed(asset, now_ms - SNAPSHOT_MS), CHANNELS[channel])
+        ticks = only(self._source.world.feed(asset, now_ms - SNAPSHOT_MS), CHANNELS[channel])
         points: list[dict[str, Any]] = []
         following: list[FeedTick] = []
         for tick in ticks:
@@ -201,10 +204,10 @@ class _PolyBoltClient:
         if following and "window_seconds" in following[0].extra:
             payload["window_seconds"] = following[0].extra["window_seconds"]
         snapshot = {"v": 1, "channel": channel, "seq": next(self._serials[channel]), "ts": now_ms}
-        await self._socket.send(_text({**snapshot, "snapshot": True, "payload": payload}))
+        await self._socket.send(compact({**snapshot, "snapshot": True, "payload": payload}))
         self._socket.follow(
             name,
-            _chained(following, ticks),
+            chained(following, ticks),
             fault_name=f"polybolt.{channel}",
             frame=lambda tick: self._update(channel, tick),
         )
@@ -212,10 +215,10 @@ class _PolyBoltClient:
     def _update(self, channel: str, tick: FeedTick) -> str:
         payload = {"symbol": f"{tick.asset}usd", **_point(tick), "source": "chainlink", **tick.extra}
         frame = {"v": 1, "channel": channel, "seq": next(self._serials[channel]), "ts": tick.at_ms}
-        return _text({**frame, "payload": payload})
+        return compact({**frame, "payload": payload})
 
     async def _say(self, answer: dict[str, Any], rid: Any) -> None:
-        await self._socket.send(_text(answer if rid is None else {**answer, "rid": rid}))
+        await self._socket.send(compact(answer if rid is None else {**answer, "rid": rid}))
 
 
 class _BinanceClient:
@@ -235,14 +238,14 @@ class _BinanceClient:
             asset = symbol.removesuffix("usdt")
             if kind not in BINANCE_FEEDS or asset not in assets or stream in self._socket.followed:
                 continue
-            ticks = _only(self._source.world.feed(asset, self._source.now_ms()), BINANCE_FEEDS[kind])
+            ticks = only(self._source.world.feed(asset, self._source.now_ms()), BINANCE_FEEDS[kind])
             self._socket.follow(
                 stream, ticks, fault_name=f"binance.{kind}", frame=self._framing(stream, symbol.upper(), kind)
             )
 
     async def hear(self, message: WSMessage) -> bool:
         """Answer one frame; False when the client broke a rule and was cut off."""
-        frame = _json_object(message.data)
+        frame = json_object(message.data)
         params = frame.get("params")
         if self._pace.exceeded() or "method" not in frame:  # a text "PING" ends here, too
             await self._socket.close(POLICY, "disconnected")
@@ -259,13 +262,13 @@ class _BinanceClient:
                 result = self._socket.followed
             case _:
                 refused = {"code": 2, "msg": "Invalid request: unknown method"}
-                return await self._socket.send(_text({"error": refused, "id": frame.get("id")}))
-        return await self._socket.send(_text({"result": result, "id": frame.get("id")}))
+                return await self._socket.send(compact({"error": refused, "id": frame.get("id")}))
+        return await self._socket.send(compact({"result": result, "id": frame.get("id")}))
 
     def _framing(self, stream: str, symbol: str, kind: str) -> Callable[[FeedTick], str]:
         def frame(tick: FeedTick) -> str:
             data = _BINANCE_PAYLOADS[kind](symbol, tick)
-            return _text({"stream": stream, "data": data} if self._combined else data)
+            return compact({"stream": stream, "data": data} if self._combined else data)
 
         return frame
 
@@ -309,68 +312,9 @@ _BINANCE_PAYLOADS: Final[Mapping[str, Callable[[str, FeedTick], dict[str, Any]]]
 }
 
 
-async def _served(
-    request: web.Request,
-    response: web.WebSocketResponse,
-    source: Source,
-    talk: Callable[[FeedSocket], Any],
-    *,
-    every_s: float,
-    missed_max: int,
-    code: int,
-) -> None:
-    """Run one connection: the reader decides when it ends, and then its feeds and its pings end with it."""
-    await response.prepare(request)
-    request.app[OPEN_SOCKETS].add(response)
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            socket = FeedSocket(source, response, tasks)
-            alive = tasks.create_task(socket.keep_alive(every_s=every_s, missed_max=missed_max, code=code))
-            try:
-                await talk(socket)
-            finally:
-                alive.cancel()
-                socket.stop()
-    finally:
-        request.app[OPEN_SOCKETS].discard(response)
-
-
-def _app(routes: Mapping[str, Callable[[web.Request], Any]], close_code: int) -> web.Application:
-    app = web.Application()
-    app[OPEN_SOCKETS] = set()
-    app.add_routes([web.get(path, handler) for path, handler in routes.items()])
-
-    async def drain(stopping: web.Application) -> None:
-        await close_sockets(stopping, close_code)
-
-    app.on_shutdown.append(drain)
-    return app
-
-
-def _only(ticks: Iterator[FeedTick], feed: FeedName) -> Iterator[FeedTick]:
-    return (tick for tick in ticks if tick.feed == feed)
-
-
-def _chained(first: list[FeedTick], rest: Iterator[FeedTick]) -> Iterator[FeedTick]:
-    yield from first
-    yield from rest
-
-
 def _point(tick: FeedTick) -> dict[str, Any]:
     return {
         "timestamp": tick.observed_ms,
         "value": float(tick.price),
         "full_accuracy_value": f"{tick.price:.8f}",
     }
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        frame = json.loads(text)
-    except ValueError:
-        return {}
-    return frame if isinstance(frame, dict) else {}
-
-
-def _text(frame: Mapping[str, Any]) -> str:
-    return json.dumps(frame, separators=(",", ":"))

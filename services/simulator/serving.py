@@ -18,8 +18,10 @@ from services.simulator.exchange import Exchange
 from services.simulator.faults import Faults
 from services.simulator.feeds_stream import binance_app, polybolt_app
 from services.simulator.gamma_http import gamma_routes
+from services.simulator.pyth_http import pyth_app
 from services.simulator.relayer_http import Relayer, relayer_routes
 from services.simulator.rpc_http import Node, rpc_routes
+from services.simulator.rtds_stream import rtds_app
 from services.simulator.settlement import Chain
 from services.simulator.timetable import Timetable
 from services.simulator.venue import Venue, to_ms
@@ -76,7 +78,11 @@ def build(settings: SimulatorSettings, world: World, clock: Clock) -> Simulator:
         "polybolt": polybolt_app(world, clock, known, faults),
         "binance": binance_app(world, clock, faults),
         "control": _app(None, "control", control_routes(control)),
+        "rtds": rtds_app(world, clock, faults),
+        "pyth": pyth_app(world, clock, faults),
     }
+    for host in ("polybolt", "binance", "rtds", "pyth"):
+        apps[host].middlewares.append(fault_middleware(venue, host))
     return Simulator(venue, streams, apps, urls, asyncio.Event(), stop)
 
 
@@ -144,6 +150,8 @@ def _urls(host: str, ports: dict[str, int]) -> dict[str, str]:
         "polybolt_url": at("polybolt", "ws", "/ws"),
         "binance_url": at("binance", "ws", "/stream"),
         "control_url": at("control"),
+        "rtds_url": at("rtds", "ws"),
+        "pyth_url": at("pyth"),
     }
 
 

@@ -1,4 +1,6 @@
-"""The feeds of one asset: Chainlink, its average, Binance's trades and best prices, each with its own delay. PURE.
+"""The feeds of one asset: Chainlink, its average, Binance's trades and best prices, Pyth; each has its own delay.
+
+PURE.
 
 Chainlink and the average tick on the grid of the timeline. Binance is the same price between the grid points plus a
 basis of its own, so neither feed can be computed from the other; it arrives sooner, as it does in reality.
@@ -13,7 +15,7 @@ from math import exp
 from random import Random
 
 from services.simulator.calibration import ASSETS, BINANCE_LAG, CHAINLINK_LAG, Lag
-from services.simulator.prices import Basis, average, lag_ms, seeded_basis
+from services.simulator.prices import Basis, average, lag_ms, priced, seeded_basis
 from services.simulator.timeline import Segment, Timeline
 from services.simulator.world import FeedTick
 
@@ -22,6 +24,9 @@ BINANCE_EVERY_MS = 100
 BASIS_POINT = 1e-4
 # Noise of single trades, a part of the measured spread of the basis (its correlation after 1 s is 0.6).
 TRADE_NOISE_SHARE = 0.5
+# Pyth: assumed to follow the exchanges as Chainlink does, a quarter of a basis point apart; one recorded update of
+# BTC had a confidence of 2.5 basis points. Its slots are 400 ms.
+PYTH_NOISE_BP, PYTH_CONFIDENCE_BP, PYTH_SLOT_MS = 0.25, 2.5, 400
 
 
 class Feeds:
@@ -45,7 +50,7 @@ class Feeds:
         """Yield every tick sent at or after ``from_ms``, for ever, in order of sending."""
         # A window earlier, so that a tick delayed past its window's end is not lost.
         first = max(self._timeline.schedule.index_at(from_ms) - 1, -1)
-        makers = (self._chainlink, self._twap, self._trades, self._books)
+        makers = (self._chainlink, self._twap, self._trades, self._books, self._pyth)
         merged = heapq.merge(*(_ordered(make, first) for make in makers), key=lambda tick: tick.at_ms)
         return (tick for tick in merged if tick.at_ms >= from_ms)
 
@@ -99,6 +104,18 @@ class Feeds:
             at_ms = observed_ms + self._lag(chance, BINANCE_LAG)
             price = bid + self._step / 2
             yield FeedTick(at_ms, observed_ms, self._timeline.asset, "binance_book", price, extra)
+
+    def _pyth(self, index: int) -> Iterator[FeedTick]:
+        segment, chance = self._timeline.segment(index), self._chance(index, "pyth")
+        for position, price in enumerate(segment.prices[1:], start=1):
+            observed_ms = segment.opens_ms + position * self._timeline.schedule.tick_ms
+            value = priced(price, chance.gauss(0, PYTH_NOISE_BP * BASIS_POINT))
+            extra = {
+                "confidence": priced(price, PYTH_CONFIDENCE_BP * BASIS_POINT) - price,
+                "slot": observed_ms // PYTH_SLOT_MS,
+            }
+            at_ms = observed_ms + self._lag(chance, BINANCE_LAG)
+            yield FeedTick(at_ms, observed_ms, self._timeline.asset, "pyth", value, extra)
 
     def _binance(self, index: int, chance: Random) -> Iterator[tuple[int, int, float]]:
         """Yield serial number, moment and Binance's price, ten times a second."""

@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any, Final, TypeAlias
 
 from aiohttp import WSMsgType, web
@@ -33,6 +34,7 @@ class Connection:
     """One client; what it is sent waits in a bounded queue."""
 
     cut: Callable[[], None]
+    name: str = ""  # of a market channel: its place in the order of coming
     frames: asyncio.Queue[str] = field(default_factory=lambda: asyncio.Queue(QUEUE_FRAMES_MAX))
     assets: set[str] = field(default_factory=set)
     custom: bool = False
@@ -61,6 +63,7 @@ class Streams:
         self._faults, self._clock, self._timetable = faults, clock, timetable
         self._market: set[Connection] = set()
         self._user: set[Connection] = set()
+        self._serials = count(1)
         self._best: dict[str, tuple[int | None, int | None]] = {}
 
     def listed(self, market: Market) -> None:
@@ -123,6 +126,7 @@ class Streams:
 
     def open_market(self, connection: Connection) -> None:
         """Take in a market connection."""
+        connection.name = connection.name or str(next(self._serials))
         self._market.add(connection)
 
     def open_user(self, connection: Connection) -> None:
@@ -157,9 +161,15 @@ class Streams:
         if readers:
             text = wire.compact(body)
             for connection in readers:
-                connection.send(
-                    self._faults.sent(text, channel="market", event=event, market=market.window.slug)
-                )
+                self.show(connection, text, event=event, market=market.window.slug)
+
+    def show(self, connection: Connection, text: str, **facts: str) -> None:
+        """Send a frame to one reader of the market channel as the faults have it; one may cut the line."""
+        facts = {"channel": "market", "connection": connection.name, **facts}
+        if self._faults and self._faults.take("line", **facts) is not None:
+            connection.cut()
+        else:
+            connection.send(self._faults.sent(text, **facts))
 
     def _tell(self, owner: str, market: Market, body: wire.Json, facts: Mapping[str, str]) -> None:
         readers = [
@@ -256,7 +266,7 @@ def _on_market(venue: Venue, streams: Streams, connection: Connection, text: str
     known = [found for asset in fresh if (found := venue.exchange.listing.by_token.get(asset)) is not None]
     if body.get("initial_dump", True):
         books = [{**wire.book(market, is_up=is_up), "event_type": "book"} for market, is_up in known]
-        connection.send(venue.faults.sent(wire.compact(books), channel="market", event="book"))
+        streams.show(connection, wire.compact(books), event="book")
     return True
 
 

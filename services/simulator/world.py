@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 Winner = Literal["UP", "DOWN"]
-FeedName = Literal["chainlink", "chainlink_twap", "binance_trade", "binance_book"]
+FeedName = Literal["chainlink", "chainlink_twap", "binance_trade", "binance_book", "pyth"]
 Levels = tuple[tuple[Decimal, Decimal], ...]
 """(price, size) pairs, best first."""
 
@@ -76,7 +76,7 @@ class FeedTick:
     price: Decimal
     extra: Mapping[str, Any] = field(default_factory=dict)
     """chainlink_twap: window_seconds. binance_trade: trade_id, quantity, buyer_is_maker.
-    binance_book: update_id, bid, bid_size, ask, ask_size."""
+    binance_book: update_id, bid, bid_size, ask, ask_size. pyth: confidence, slot."""
 
 
 class World(Protocol):
@@ -153,6 +153,10 @@ class FeedFaults(Protocol):
 
     def frames(self, feed: str, asset: str, text: str) -> Sequence[str]:
         """Return what is sent for ``text``: nothing = dropped, twice = duplicated, other = malformed."""
+        ...
+
+    def line(self, feed: str, asset: str) -> tuple[str, float] | None:
+        """Return the name and the seconds of what happens to the connection itself, before a frame."""
         ...
 
 

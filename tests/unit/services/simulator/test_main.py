@@ -24,6 +24,8 @@ SURFACES = {
     "polybolt_url",
     "binance_url",
     "control_url",
+    "rtds_url",
+    "pyth_url",
 }
 
 
