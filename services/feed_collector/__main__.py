@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from services.feed_collector import actions
+from services.feed_collector.closing import CloseRecorder
 from services.feed_collector.config import CollectorSettings
 from services.feed_collector.feeds.binance import watch_binance
 from services.feed_collector.feeds.market import resync_books, watch_market, write_books
@@ -12,6 +13,7 @@ from services.feed_collector.feeds.polybolt import watch_oracle
 from services.feed_collector.feeds.pull import LOOP_STALE_AFTER_S
 from services.feed_collector.keeping import HOUSE_EVERY_S, Keeper
 from services.feed_collector.loops import Collector
+from services.feed_collector.quality.loops import Quality
 from services.feed_collector.shelf import Shelf
 from services.feed_collector.tape import Tape
 from services.feed_collector.watch import Watch
@@ -77,7 +79,8 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
             Loop("resolve", collector.resolve, stale_after_s=PATIENT_S),
             Loop("status", keeper.keep_status),
             Loop("snapshots", keeper.keep_snapshots),
-            Loop("closes", keeper.keep_closes),
+            Loop("closes", CloseRecorder(database, tape, shelf, watch, clock).keep_closes),
+            *_quality_loops(Quality(database, tape, watch, clock, keeper.expected)),
             Loop("house", keeper.keep_house, stale_after_s=2 * HOUSE_EVERY_S),
             Loop("beat", keeper.beat),
         ],
@@ -131,6 +134,16 @@ def _feed_loops(collector: Collector, keeper: Keeper, chance: random.Random) -> 
         oracle = partial(watch_oracle, make=make, watch=collector.watch, tape=tape)
         loops.append(Loop("polybolt", oracle, LOOP_STALE_AFTER_S))
     return loops
+
+
+def _quality_loops(quality: Quality) -> list[Loop]:
+    """Return what judges the recording while it is made."""
+    return [
+        Loop("divergences", quality.keep_divergences),
+        Loop("clocks", quality.keep_clocks, stale_after_s=PATIENT_S),
+        Loop("completeness", quality.keep_completeness, stale_after_s=PATIENT_S),
+        Loop("lags", quality.keep_lags, stale_after_s=PATIENT_S),
+    ]
 
 
 def _expected(settings: CollectorSettings) -> list[tuple[Source, Instrument]]:

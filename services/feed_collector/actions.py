@@ -227,6 +227,12 @@ async def write_close_sample(database: Database, sample: closes.CloseSample) -> 
         await closes.write_sample(tx, sample)
 
 
+async def write_dense_samples(database: Database, samples: Sequence[closes.DenseSample]) -> None:
+    """Write a second's worth of samples before a close."""
+    async with database.begin() as tx:
+        await closes.write_dense(tx, samples)
+
+
 async def unresolved(database: Database, venue_now: datetime) -> list[Window]:
     """Return the windows that are over and whose end nobody has recorded."""
     return await database.retry_read(

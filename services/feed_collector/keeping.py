@@ -2,14 +2,13 @@
 
 import asyncio
 import dataclasses
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from services.feed_collector import actions
-from services.feed_collector.decide import consensus, due_samples, market_price, stale_since, summarise
-from services.feed_collector.metrics import FEED_AGE_S
+from services.feed_collector.decide import stale_since, summarise
+from services.feed_collector.metrics import FEED_AGE_S, SNAPSHOTS
 from services.feed_collector.shelf import Shelf
 from services.feed_collector.tape import EVERY, FeedNews, Tape
 from services.feed_collector.watch import Watch
@@ -17,11 +16,10 @@ from services.feed_collector.writer import Writer
 from shared.db.engine import Database
 from shared.db.patience import endure
 from shared.db.queries.books import SnapshotRow
-from shared.db.queries.closes import CloseSample
 from shared.db.queries.feeds import FeedRow
-from shared.domain.ids import Instrument, TokenId, WindowId
+from shared.domain.ids import Instrument, TokenId
 from shared.domain.ticks import PRIMARY, STALE_AFTER, Source
-from shared.domain.windows import Side, Window
+from shared.domain.windows import Window
 from shared.observability.health import CheckResult
 from shared.observability.logs import get_logger
 from shared.runtime.clock import Clock
@@ -29,9 +27,6 @@ from shared.runtime.pulse import LoopPulse
 
 STATUS_EVERY_S = 0.5
 SNAPSHOT_EVERY_S = 1.0
-CLOSE_LOOK_S = 0.05
-TIMELY = timedelta(milliseconds=500)
-SAMPLES_MAX = 1_000
 BEAT_EVERY_S = 2.0
 HOUSE_EVERY_S = 60.0
 PARTITIONS_AT = timedelta(minutes=5)
@@ -123,6 +118,7 @@ class Keeper:
             ]
             if rows:
                 await actions.write_snapshots(self.database, rows)
+                SNAPSHOTS.inc(len(rows))
             await asyncio.sleep(SNAPSHOT_EVERY_S)
 
         await endure(pulse, turn)
@@ -144,52 +140,6 @@ class Keeper:
             ask_depth_100=numbers.ask_depth_100,
             bid_depth_500=numbers.bid_depth_500,
             ask_depth_500=numbers.ask_depth_500,
-        )
-
-    async def keep_closes(self, pulse: LoopPulse) -> None:
-        """Write what everybody says 60, 30, 10, 5 and 1 s before each close, and at it (C9)."""
-        taken: dict[WindowId, set[int]] = {}
-        waiting: deque[CloseSample] = deque(maxlen=SAMPLES_MAX)
-
-        async def turn() -> None:
-            for window in self.watch.windows:
-                waiting.extend(self._samples_now(window, taken.setdefault(window.window_id, set())))
-            for gone in taken.keys() - {window.window_id for window in self.watch.windows}:
-                del taken[gone]
-            while waiting:
-                # Written late, it is still what was seen in time.
-                await actions.write_close_sample(self.database, waiting[0])
-                waiting.popleft()
-            await asyncio.sleep(CLOSE_LOOK_S)
-
-        await endure(pulse, turn)
-
-    def _samples_now(self, window: Window, taken: set[int]) -> list[CloseSample]:
-        """Return the samples whose moment is now; one whose moment is past was missed: no later price is its."""
-        now = self.watch.venue_now()
-        samples = []
-        for seconds in due_samples(window, now, taken):
-            taken.add(seconds)
-            if now - (window.closes_at - timedelta(seconds=seconds)) <= TIMELY:
-                samples.append(self._close_sample(window, seconds))
-        return samples
-
-    def _close_sample(self, window: Window, seconds: int) -> CloseSample:
-        up, down = (market_price(self.shelf.book(window.token(side))) for side in (Side.UP, Side.DOWN))
-        favourite = consensus(up, down)
-        return CloseSample(
-            window_id=window.window_id,
-            instrument=window.instrument,
-            closes_at=window.closes_at,
-            seconds_before=seconds,
-            strike=window.strike,
-            oracle_price=self.tape.feed(Source.CHAINLINK, window.instrument).last_price,
-            oracle_average=self.tape.feed(Source.CHAINLINK_TWAP, window.instrument).last_price,
-            binance_price=self.tape.feed(Source.BINANCE, window.instrument).last_price,
-            up_price=up,
-            down_price=down,
-            consensus=None if favourite is None else favourite.direction.value,
-            confidence=None if favourite is None else favourite.confidence,
         )
 
     async def keep_house(self, pulse: LoopPulse) -> None:

@@ -42,8 +42,9 @@ CLOCK_EVERY_S = 10.0
 CLOCK_FIRST_READINGS = 5
 """At the start the venue's clock is read in quick succession: each reading narrows the others'."""
 CLOCK_FIRST_EVERY_S = 0.35
-CLOCK_OFF_S = 1.0
 ANNOUNCE_EVERY_S = 0.01
+RESOLUTION_LATE = timedelta(seconds=60)
+"""A result still missing then is an error somebody should know of (C9); it is asked for on and on."""
 
 log = get_logger()
 
@@ -62,6 +63,8 @@ class Collector:
     market: MarketFeed
     said: set[tuple[WindowId, str]] = field(default_factory=set)
     """Listings already reported as refused: each is logged once."""
+    overdue: set[WindowId] = field(default_factory=set)
+    """Windows whose missing result was reported."""
 
     async def discover(self, pulse: LoopPulse) -> None:
         """Find the windows of every instrument and interval before they open (C5)."""
@@ -225,27 +228,19 @@ class Collector:
                 known = narrowed(
                     known, said=said.venue_at, asked_at=said.asked_at, answered_at=said.answered_at
                 )
-                await self._take_offset(known, readings)
+                self._take_offset(known, readings)
             await asyncio.sleep(CLOCK_FIRST_EVERY_S if readings < CLOCK_FIRST_READINGS else CLOCK_EVERY_S)
 
         await endure(pulse, turn)
 
-    async def _take_offset(self, known: Clocked, readings: int) -> None:
+    def _take_offset(self, known: Clocked, readings: int) -> None:
         offset_s = known.offset_s
         self.tape.feed(Source.POLYMARKET, EVERY).offset_ms = offset_s * 1000
         CLOCK_OFFSET_S.labels(Source.POLYMARKET.value).set(float(offset_s))
         if readings < CLOCK_FIRST_READINGS:
             return  # one reading alone is half a second wide
         self.watch.offset = timedelta(microseconds=int(offset_s * 1_000_000))
-        if abs(offset_s) > CLOCK_OFF_S:
-            log.error("clock_off", source=Source.POLYMARKET.value, offset_s=str(offset_s))
-            await actions.alert(
-                self.database,
-                severity="ERROR",
-                kind="clock_off",
-                key=f"clock_off:{Source.POLYMARKET.value}",
-                details={"offset_s": str(offset_s)},
-            )
+        self.watch.offset_error_ms = (known.most_s - known.least_s) * 500
 
     async def resolve(self, pulse: LoopPulse) -> None:
         """Ask the venue how each window ended, one second after its close and then ever more seldom (C9)."""
@@ -290,5 +285,11 @@ class Collector:
             told=[each.source for each in said.found],
             failed=list(said.failed),
         )
-        if not said.found and attempt % 30 == 0:
-            log.error("resolution_missing", window_id=window.window_id, attempt=attempt)
+        late = self.watch.venue_now() - window.closes_at
+        if not said.found and late > RESOLUTION_LATE and window.window_id not in self.overdue:
+            self.overdue.add(window.window_id)
+            log.error(
+                "resolution_missing", window_id=window.window_id, attempt=attempt, late_s=late.total_seconds()
+            )
+        elif said.found:
+            self.overdue.discard(window.window_id)

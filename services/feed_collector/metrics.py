@@ -41,3 +41,16 @@ LISTINGS_REFUSED = Counter(
     "feed_collector_listings_refused_total", "Markets we will not trade, by why.", ["kind"]
 )
 RESOLUTIONS = Counter("feed_collector_resolutions_total", "Results recorded, by source.", ["source"])
+CLOSE_SAMPLES = Counter(
+    "feed_collector_close_samples_total", "Moments before a close at which every price was written down."
+)
+SNAPSHOTS = Counter("feed_collector_snapshots_total", "Lines appended to the books' history.")
+DIVERGENCES = Counter(
+    "feed_collector_divergences_total", "Times two feeds came apart, by feed.", ["fast", "slow"]
+)
+LAG_S = Gauge(
+    "feed_collector_lag_seconds",
+    "How far a feed is behind the primary, as last analysed.",
+    ["feed", "symbol"],
+)
+ARCHIVED_DAYS = Counter("feed_collector_archived_days_total", "Days of ticks written to the archive.")

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from services.feed_collector.clocks import Lead
 from services.feed_collector.decide import Novelty, Seen, change_pct, milliseconds, smoothed_ms
+from services.feed_collector.divergences import Divergences
 from services.feed_collector.metrics import (
     DUPLICATES,
     MALFORMED,
@@ -51,6 +53,7 @@ class FeedNews:
     last_change_at: datetime | None = None
     last_trade_id: str | None = None
     offset_ms: Decimal | None = None
+    lead: Lead = field(default_factory=Lead)
     ticks: int = 0
     duplicates: int = 0
     out_of_order: int = 0
@@ -86,6 +89,7 @@ class FeedNews:
         """Note a sign of life, and how far the source's clock is ahead of ours."""
         self.last_received_at = received_at
         if source_at is not None:
+            self.lead.heard(source_at, received_at)
             self.offset_ms = smoothed_ms(self.offset_ms, milliseconds(source_at - received_at))
 
     def judged(self, serial: int) -> Novelty:
@@ -109,6 +113,7 @@ class Tape:
         self.news: dict[tuple[Source, Instrument], FeedNews] = {}
         self.received = 0
         self.dropped = 0
+        self.divergences = Divergences()
         self._queue: deque[PriceTick] = deque()
         self._changes: deque[OracleChange] = deque(maxlen=CHANGES_MAX)
         self._said: set[tuple[str, str]] = set()
@@ -216,6 +221,8 @@ class Tape:
             news.last_source_at = max(news.last_source_at or tick.source_at, tick.source_at)
             if tick.source is not Source.POLYMARKET:
                 news.readings.append(Reading(tick.source_at, tick.price))
+        if tick.token_id is None:
+            self.divergences.take(tick)
         TICKS.labels(tick.source.value).inc()
         if len(self._queue) >= QUEUE_MAX:
             self._drop()

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from services.feed_collector.decide import tokens_to_follow
 from shared.domain.ids import Instrument, TokenId, WindowId
@@ -24,6 +25,8 @@ class Watch:
     windows: tuple[Window, ...] = ()
     offset: timedelta = timedelta(0)
     """Venue's clock minus ours."""
+    offset_error_ms: Decimal = Decimal(500)
+    """How wide the readings left it; one reading of whole seconds alone is half a second off."""
     discovered: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when the Book's windows changed: look now."""
     resolved: asyncio.Event = field(default_factory=asyncio.Event)

@@ -1,6 +1,7 @@
 """window_close_events: one row a window, filled as its end comes near, and again when the venue has spoken (C9)."""
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -34,6 +35,22 @@ class CloseSample:
 
 
 @dataclass(frozen=True, slots=True)
+class DenseSample:
+    """What everybody said ``ms_to_close`` before a window's close; USD, and USDC per share for the tokens."""
+
+    window_id: WindowId
+    at: datetime
+    ms_to_close: int
+    oracle_price: Decimal | None
+    oracle_average: Decimal | None
+    binance_price: Decimal | None
+    up_bid: Decimal | None
+    up_ask: Decimal | None
+    down_bid: Decimal | None
+    down_ask: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
 class CloseResult:
     """What became of it."""
 
@@ -62,6 +79,19 @@ async def write_sample(tx: Tx, sample: CloseSample) -> None:
         ON CONFLICT (window_id) DO UPDATE SET {updates}, samples = kept.samples + 1"""  # noqa: S608 names of this file
     )
     await tx.execute(statement, values)
+
+
+async def write_dense(tx: Tx, samples: Sequence[DenseSample]) -> None:
+    """Append samples, each moment of a window once."""
+    await tx.execute(text("SET LOCAL synchronous_commit = off"))
+    statement = text(
+        """INSERT INTO window_close_samples (window_id, at, ms_to_close, oracle_price, oracle_average, binance_price,
+          up_bid, up_ask, down_bid, down_ask)
+        VALUES (:window_id, :at, :ms_to_close, :oracle_price, :oracle_average, :binance_price, :up_bid, :up_ask, :down_bid,
+          :down_ask)
+        ON CONFLICT (window_id, ms_to_close) DO NOTHING"""
+    )
+    await tx.execute(statement, [dataclasses.asdict(sample) for sample in samples])
 
 
 async def count_attempt(tx: Tx, window_id: WindowId) -> None:

@@ -1,6 +1,5 @@
 """Who should speak, what is sampled in time, and whether the collector is fit."""
 
-from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -14,7 +13,6 @@ from shared.domain.ticks import Source
 from shared.domain.windows import WindowState
 from shared.runtime.clock import SystemClock
 from tests.unit.services.feed_collector.test_decide import after, window
-from tests.unit.services.feed_collector.test_shelf import snapshot
 
 BTC = Instrument("BTC")
 EXPECTED = [(Source.BINANCE, BTC), (Source.POLYMARKET, BTC)]
@@ -60,19 +58,6 @@ def test_a_market_channel_without_an_open_window_may_be_silent(keeper, clock):
     keeper.watch.windows = (window(),)
     clock.seconds = 600
     assert keeper._stale_since((Source.POLYMARKET, BTC), clock.now()) is None
-
-
-def test_a_sample_is_what_was_seen_at_its_moment_and_a_missed_one_stays_missing(keeper, clock):
-    running = keeper.watch.windows[0]
-    keeper.shelf.follow({running.up_token: running, running.down_token: running})
-    keeper.shelf.apply(snapshot(bid="0.90", ask="0.92"), 0.0)
-    taken: set[int] = set()
-    clock.seconds = 20.6
-    assert keeper._samples_now(running, taken) == [], "ten seconds before is half a second past"
-    clock.seconds = 25.1
-    (sample,) = keeper._samples_now(running, taken)
-    assert (sample.seconds_before, sample.up_price, sample.consensus) == (5, Decimal("0.91"), "UP")
-    assert keeper._samples_now(running, taken) == []
 
 
 async def test_the_collector_is_fit_while_its_primary_feed_was_heard_within_thirty_seconds(keeper, clock):

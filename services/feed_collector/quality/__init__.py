@@ -1,0 +1,1 @@
+"""How good the recording is, counted while it is made: completeness, clocks, divergences, lags."""
