@@ -82,15 +82,21 @@ def own_direction(
     closes_at: datetime,
     opening: Sequence[Reading],
     closing: Sequence[Reading],
+    strike: Decimal | None = None,
 ) -> Direction:
     """Return which way our recorded prices went, by the market's own rule; UNDECIDED where candidates disagree.
 
-    A candle opens with the first trade of its hour and closes with the last: one candidate. The averages have three,
-    for which report counts at a boundary is not documented.
+    A candle opens with the first trade of its hour and closes with the last: one candidate. An instantaneous price is
+    the report of the boundary's own second (so were all 284 strikes of a recorded day whose report was captured), or
+    lies between its neighbours where that one was missed; a missed opening is the venue's ``strike`` where that is
+    known. The averages have three candidates, for which report counts at a boundary is not documented.
     """
     start, end = boundary_prices(opening, opens_at), boundary_prices(closing, closes_at)
     if rule is SettlementRule.BINANCE_CANDLE:
         return our_direction(start[1:2], end[0:1])
+    if rule is SettlementRule.CHAINLINK_SPOT:
+        captured = any(reading.at == opens_at for reading in opening)
+        return our_direction(start[:2] if captured or strike is None else (strike, strike), end[:2])
     return our_direction(start, end)
 
 

@@ -131,6 +131,7 @@ class Settlement:
             closes_at=window.closes_at,
             opening=opening,
             closing=closing,
+            strike=window.venue_strike,
         )
 
     async def _listing(self, window: DueWindow) -> MarketListing | None:

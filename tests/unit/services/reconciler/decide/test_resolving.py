@@ -65,6 +65,11 @@ FLAT = [100] * 9
         (RULE.CHAINLINK_TWAP, [101] * 5, "UNDECIDED"),
         (RULE.CHAINLINK_TWAP, [], "UNDECIDED"),
         (RULE.CHAINLINK_SPOT, [99] * 9, "DOWN"),
+        (
+            RULE.CHAINLINK_SPOT,
+            [99] * 4 + [101] + [99] * 4,
+            "UP",
+        ),  # the report of the second itself, nothing after it
         (RULE.BINANCE_CANDLE, [101] * 5, "UP"),
         (RULE.BINANCE_CANDLE, [99] * 5 + [101] * 4, "DOWN"),
         (RULE.BINANCE_CANDLE, [], "UNDECIDED"),
@@ -72,6 +77,25 @@ FLAT = [100] * 9
 )
 def test_our_direction_by_the_markets_own_rule(rule, closing, expected):
     assert direction(rule, FLAT, closing) == Direction(expected)
+
+
+def test_an_instantaneous_opening_that_was_missed_is_the_venues_strike_or_between_its_neighbours():
+    around = [reading for reading in series(ago(60), *([100] * 4 + [0] + [102] * 4)) if reading.at != ago(60)]
+
+    def decided(closing, strike=None):
+        found = own_direction(
+            RULE.CHAINLINK_SPOT,
+            opens_at=ago(60),
+            closes_at=NOW,
+            opening=around,
+            closing=series(NOW, *[closing] * 3),
+            strike=strike,
+        )
+        return str(found)
+
+    assert [decided(price) for price in (99, 101, 103)] == ["DOWN", "UNDECIDED", "UP"]
+    assert decided(101, strike=Decimal(101)) == "UP"
+    assert decided(101, strike=Decimal("101.5")) == "DOWN"
 
 
 def test_only_a_decided_direction_contradicts():
