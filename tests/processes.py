@@ -97,6 +97,7 @@ class Venue:
             "CLOB_URL": self.urls["clob_url"],
             "GAMMA_URL": self.urls["gamma_url"],
             "DATA_URL": self.urls["data_url"],
+            "SITE_URL": self.urls["site_url"],
             "RELAYER_URL": self.urls["relayer_url"],
             "RPC_URL": self.urls["rpc_url"],
             "MARKET_STREAM_URL": self.urls["clob_market_ws_url"],
@@ -246,6 +247,7 @@ class Street:
         }
         if self.desk.mode == "LIVE":
             environment |= {"CONFIRM_LIVE_TRADING": "true", "SIGNING_KEYS": self.signing_keys()}
+            environment["PREFLIGHT_WAIVED"] = "durability"  # the server of the tests forgets on purpose
         return environment | more
 
     @contextmanager

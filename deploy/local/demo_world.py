@@ -52,6 +52,7 @@ _ADDRESSES = {
     "CLOB_URL": "clob_url",
     "GAMMA_URL": "gamma_url",
     "DATA_URL": "data_url",
+    "SITE_URL": "site_url",
     "RELAYER_URL": "relayer_url",
     "RPC_URL": "rpc_url",
     "MARKET_STREAM_URL": "clob_market_ws_url",

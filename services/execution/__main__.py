@@ -10,6 +10,7 @@ from services.execution.executors import make_executors
 from services.execution.loops.desk import Desk, Wakeups
 from services.execution.loops.halting import Halting
 from services.execution.loops.lead import Leadership, beat, lead
+from services.execution.preflight import require_preflight
 from shared.bus.listen import Listener
 from shared.db.engine import Database
 from shared.db.lock import EXECUTOR_LOCK_KEY, LockCandidate
@@ -37,6 +38,7 @@ async def setup(process: Process[ExecutionSettings]) -> Wiring:
         executors = await make_executors(settings, clock, closing)
     except (LoginFailed, Malformed) as problem:
         raise StartRefused(f"an account cannot trade: {problem}") from problem
+    await require_preflight(settings, database, executors, clock)
     listener = Listener(settings.database_url, application_name=process.name, clock=clock)
     desk = Desk(
         database=database,

@@ -5,7 +5,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from shared.db.engine import Database
+from shared.db.engine import Database, Tx
 from shared.db.lock import LockSession
 from shared.db.queries import (
     dry_runs,
@@ -13,6 +13,7 @@ from shared.db.queries import (
     gate,
     lifecycle,
     orders,
+    preflight,
     redemptions,
     resting,
     signals,
@@ -306,3 +307,15 @@ async def keep_heartbeat(
     """Keep what the venue expects of the next heartbeat, for whoever leads then."""
     async with database.begin() as tx:
         await resting.keep_heartbeat(tx, account, heartbeat_id=heartbeat_id, accepted=accepted, armed=armed)
+
+
+async def preflight_facts(
+    database: Database, accounts: list[AccountId]
+) -> tuple[TokenId | None, dict[AccountId, Decimal]]:
+    """Return a token to ask about, and what a position of each account may cost, USDC."""
+
+    async def read(tx: Tx) -> tuple[TokenId | None, dict[AccountId, Decimal]]:
+        caps = {account: await preflight.position_cap_usdc(tx, account) for account in accounts}
+        return await preflight.any_token(tx), caps
+
+    return await database.retry_read(read)

@@ -32,6 +32,10 @@ class ExecutionSettings(TradingSettings, VenueSettings):
         default=SecretStr("{}"),
         description="JSON {account: {private_key, wallet, signature_type, relayer_api_key, relayer_api_key_address}}",
     )
+    preflight_waived: str = Field(
+        default="",
+        description="checks of `operator preflight` a person lets pass, by first word, comma separated",
+    )
     instance: str = Field(default="execution", min_length=1, description="name of this process in the Book")
     cb_allow_extended_halt: Annotated[bool, BeforeValidator(parse_confirmation)] = Field(
         default=False, description='only "true" keeps the process running when trading is halted'

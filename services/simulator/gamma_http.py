@@ -24,6 +24,7 @@ def gamma_routes(venue: Venue) -> list[web.RouteDef]:
     """Return all routes of the fake Gamma."""
     routes = [web.get("/status", _ok), web.get("/series", _series_list(venue))]
     routes.append(web.get("/series/{id}", _series_one(venue)))
+    routes.append(web.get("/api/geoblock", _geoblock))  # the venue's own site is served here, too
     for kind, shape in (("markets", gamma_wire.market), ("events", gamma_wire.event)):
         routes += [
             web.get(f"/{kind}", _list(venue, shape)),
@@ -36,6 +37,10 @@ def gamma_routes(venue: Venue) -> list[web.RouteDef]:
 
 def _id_of(kind: str) -> Callable[[Market], str]:
     return lambda market: market.market_id if kind == "markets" else market.event_id
+
+
+async def _geoblock(_request: web.Request) -> web.Response:
+    return answer({"blocked": False, "ip": "127.0.0.1", "country": "CH", "region": "ZH"})
 
 
 async def _ok(_request: web.Request) -> web.Response:

@@ -58,6 +58,8 @@ class Node:
         match method:
             case "eth_getTransactionCount":
                 return hex(self.nonces.get(to_checksum_address(parameters[0]), 0))
+            case "eth_getCode":
+                return self._code(to_checksum_address(parameters[0]))
             case "eth_call":
                 return self._view(parameters[0]["to"], bytes.fromhex(parameters[0]["data"][2:]))
             case "eth_sendRawTransaction":
@@ -66,6 +68,11 @@ class Node:
                 return self.receipts.get(parameters[0])
             case _:
                 raise LookupError(method)
+
+    def _code(self, address: str) -> str:
+        """Return the code at an address: every wallet but an EOA is a contract."""
+        wallet = self.venue.exchange.wallets.get(address)
+        return "0x" if wallet is None or wallet.signature_type == 0 else "0x6080"
 
     def _view(self, target: str, data: bytes) -> str:
         """Return the result of a view call: balances on chain, and the factory's beacon."""

@@ -143,6 +143,7 @@ def _urls(host: str, ports: dict[str, int]) -> dict[str, str]:
         "clob_url": at("clob"),
         "gamma_url": at("gamma"),
         "data_url": at("data"),
+        "site_url": at("gamma"),
         "relayer_url": at("relayer"),
         "rpc_url": at("rpc"),
         "clob_market_ws_url": at("clob", "ws", "/ws/market"),

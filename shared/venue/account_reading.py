@@ -26,13 +26,19 @@ class AccountReading:
     """Use as ``async with AccountReading(urls, credentials, clock, signature_type=3) as account``."""
 
     def __init__(
-        self, urls: VenueUrls, credentials: Credentials, clock: Clock, *, signature_type: int
+        self,
+        urls: VenueUrls,
+        credentials: Credentials,
+        clock: Clock,
+        *,
+        signature_type: int,
+        patient: bool = True,
     ) -> None:
-        """``signature_type`` is the wallet's kind: another one reads zero balances."""
+        """``signature_type`` is the wallet's kind: another one reads zero balances. ``patient`` as of HttpReads."""
         self._clock = clock
         self._api_key = credentials.api_key.get_secret_value()
         self._signature_type = signature_type
-        self._clob = HttpReads(urls.clob, clock, credentials=credentials)
+        self._clob = HttpReads(urls.clob, clock, credentials=credentials, patient=patient)
 
     async def __aenter__(self) -> Self:
         return self
@@ -78,7 +84,10 @@ class AccountReading:
 
         The view is stale after wrapping, redeeming and before the first sale of a token. Raises ReadFailed, Refusal.
         """
-        assets: list[Mapping[str, str]] = [{"asset_type": "COLLATERAL"}, *(_asset(token) for token in tokens)]
+        assets: list[Mapping[str, str]] = [
+            {"asset_type": "COLLATERAL"},
+            *(asset_of(token) for token in tokens),
+        ]
         found = []
         for asset in assets:
             params: Params = {**asset, "signature_type": self._signature_type}
@@ -99,6 +108,7 @@ class AccountReading:
         raise ReadFailed(path, f"more than {PAGES_MAX} pages")
 
 
-def _asset(token_id: TokenId) -> Mapping[str, str]:
+def asset_of(token_id: TokenId) -> Mapping[str, str]:
+    """Return how a balance question names a token."""
     kind = "CONDITIONAL-V2" if is_v2_position_id(token_id) else "CONDITIONAL"
     return {"asset_type": kind, "token_id": token_id}

@@ -21,6 +21,7 @@ class VenueSettings(BaseServiceSettings):
     clob_url: str = _REAL.clob
     gamma_url: str = _REAL.gamma
     data_url: str = _REAL.data
+    site_url: str = _REAL.site
     relayer_url: str = _REAL.relayer
     rpc_url: str = _REAL.rpc
     market_stream_url: str = _REAL.market_stream
@@ -34,6 +35,7 @@ class VenueSettings(BaseServiceSettings):
             clob=self.clob_url,
             gamma=self.gamma_url,
             data=self.data_url,
+            site=self.site_url,
             relayer=self.relayer_url,
             rpc=self.rpc_url,
             market_stream=self.market_stream_url,

@@ -10,6 +10,7 @@ class VenueUrls:
     clob: str = "https://clob.polymarket.com"
     gamma: str = "https://gamma-api.polymarket.com"
     data: str = "https://data-api.polymarket.com"
+    site: str = "https://polymarket.com"
     relayer: str = "https://relayer-v2.polymarket.com"
     rpc: str = "https://polygon.drpc.org"
     market_stream: str = "wss://ws-subscriptions-clob.polymarket.com/ws/market"

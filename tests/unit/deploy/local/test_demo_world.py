@@ -30,6 +30,7 @@ URLS = dict.fromkeys(
         "clob_url",
         "gamma_url",
         "data_url",
+        "site_url",
         "relayer_url",
         "rpc_url",
         "clob_market_ws_url",

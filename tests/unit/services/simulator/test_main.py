@@ -17,6 +17,7 @@ SURFACES = {
     "clob_url",
     "gamma_url",
     "data_url",
+    "site_url",
     "relayer_url",
     "rpc_url",
     "clob_market_ws_url",
