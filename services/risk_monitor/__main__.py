@@ -4,10 +4,15 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from services.risk_monitor import queries
+from services.risk_monitor.asserting.loops import Assertions
 from services.risk_monitor.config import RiskMonitorSettings
 from services.risk_monitor.emergency import Emergency
-from services.risk_monitor.loops import Heart, Integrity, Progress, Verifier, Watch
+from services.risk_monitor.escalating.loops import Escalation
+from services.risk_monitor.limiting.loops import LossLimits
+from services.risk_monitor.loops import Heart, Integrity, Progress, Watch
 from services.risk_monitor.queries import Standing
+from services.risk_monitor.telling.loops import Notices
+from services.risk_monitor.verifying.loops import Verifier
 from shared.bus.listen import Listener
 from shared.db.engine import Database
 from shared.db.schema import require_schema
@@ -30,14 +35,18 @@ async def setup(process: Process[RiskMonitorSettings]) -> Wiring:
     cancelling: dict[AccountId, Cancelling] = {}
     for account, access in settings.account_access.items():
         urls, login = settings.venue_urls, access.credentials
-        reading = AccountReading(urls, login, clock, signature_type=access.signature_type)
+        reading = AccountReading(urls, login, clock, signature_type=access.signature_type, patient=False)
         readings[account] = await process.closing.enter_async_context(reading)
         cancelling[account] = await process.closing.enter_async_context(Cancelling(urls, login, clock))
     listener = Listener(settings.database_url, application_name=process.name, clock=clock)
-    progress = Progress(clock, watched_at=clock.monotonic())
+    progress = Progress(clock, watched_at=clock.monotonic(), silent_loops=process.silent_loops)
     moves = listener.subscribe(["market_moved", "position_changed", "gate_changed"])
     watch = Watch(database, moves, clock, progress)
-    verifier = Verifier(database, listener.subscribe(["position_changed"]), readings, progress)
+    verifier = Verifier(
+        database, listener.subscribe(["position_changed", "order_changed"]), readings, progress
+    )
+    escalation = Escalation(database, listener.subscribe(["gate_changed"]), instance)
+    limits = LossLimits(database, listener.subscribe(["position_changed"]))
     emergency = Emergency(database, listener.subscribe(["gate_changed"]), cancelling, clock, instance)
     return Wiring(
         loops=[
@@ -45,6 +54,10 @@ async def setup(process: Process[RiskMonitorSettings]) -> Wiring:
             Loop("exits", watch.run),
             Loop("verify", verifier.run, stale_after_s=30.0),
             Loop("emergency", emergency.run, stale_after_s=30.0),
+            Loop("escalate", escalation.run),
+            Loop("limits", limits.run),
+            Loop("assert", Assertions(database, instance, progress).run),
+            Loop("tell", Notices(database).run),
             Loop("integrity", Integrity(database, instance, progress).run, stale_after_s=60.0),
             Loop("beat", Heart(database, instance, progress).run),
         ],

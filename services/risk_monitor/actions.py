@@ -5,22 +5,19 @@ from datetime import datetime
 from typing import Any
 
 from services.risk_monitor import queries
-from services.risk_monitor.decide import Blindness, Verdict, Watched, period
+from services.risk_monitor.decide import Blindness, Watched, period
 from services.risk_monitor.queries import Account, DueCancel
-from shared.db.engine import Database, Tx
-from shared.db.queries import administration, lifecycle, scheduled_work
-from shared.domain import assertions
-from shared.domain.assertions import AssertionResult
+from shared.db.engine import Database
+from shared.db.queries import administration, lifecycle, safeguards, scheduled_work
 from shared.domain.breaker import TripReason
 from shared.domain.exits import ExitDecision
-from shared.domain.ids import AccountId
+from shared.domain.ids import AccountId, PositionId
 from shared.domain.modes import Mode
 from shared.domain.money import Price
 
 INTEGRITY_EVERY_S = 10
 AUDIT_EVERY_S = 60
 PERFORMANCE_EVERY_S = 5
-ASSERTIONS_EVERY_S = 10
 
 
 async def ask_exit(database: Database, watched: Watched, decision: ExitDecision) -> bool:
@@ -75,13 +72,10 @@ async def report_blind(database: Database, watched: Watched, why: Blindness) -> 
         )
 
 
-async def keep_verification(database: Database, account: Account, verdict: Verdict, *, skipped: bool) -> None:
-    """Keep a verification; one that shows shares the Book does not know, twice, trips (R3)."""
+async def report_seen(database: Database, position: PositionId, why: Blindness) -> None:
+    """Close the alert of a blindness that is over."""
     async with database.begin() as tx:
-        await queries.insert_verification(tx, account, verdict, skipped=skipped)
-        if verdict.trips:
-            context = {"tokens": verdict.unknown, "differences": verdict.differences}
-            await lifecycle.trip_breaker(tx, *account, TripReason.STOP_LOSS_BLIND, context)
+        await safeguards.close_alert(tx, f"exit_blind:{position}:{why}")
 
 
 async def check_ledger(
@@ -120,34 +114,6 @@ async def check_audit(
             context = {"audit_event_id": broken}
             await lifecycle.trip_breaker(tx, account, mode, TripReason.CAPITAL_INVARIANT, context)
         return [f"audit event {broken}"]
-
-
-async def check_assertions(
-    database: Database, account: Account, *, now: datetime, instance: str
-) -> list[AssertionResult] | None:
-    """Check the assertions that one read decides, keep each result, trip on a failure (R10)."""
-    async with database.begin() as tx:
-        work = f"assertions:{account[0]}/{account[1]}"
-        if not await scheduled_work.claim_once(
-            tx, work, done_for=period(now, ASSERTIONS_EVERY_S), by=instance
-        ):
-            return None
-        facts = await queries.asserted_facts(tx, account)
-        results = [
-            assertions.fills_positioned(facts.fills),
-            assertions.orders_named(facts.orders),
-            assertions.entries_in_time(facts.entries),
-        ]
-        for result in results:
-            await queries.insert_assertion(tx, account, result)
-            if not result.passed:
-                await _trip_assertion(tx, account, result)
-        return results
-
-
-async def _trip_assertion(tx: Tx, account: Account, result: AssertionResult) -> None:
-    context = {"assertion": result.number, "name": result.name, "broken": result.broken}
-    await lifecycle.trip_breaker(tx, *account, TripReason.ASSERTION_FAILED, context)
 
 
 async def keep_performance(database: Database, *, now: datetime, instance: str) -> bool:

@@ -1,13 +1,13 @@
 """PURE: whether to leave a position, whether it may be decided at all, and what a verification proves."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any
 
-from shared.domain.breaker import KillSwitch
+from shared.domain.breaker import BLINDING, KillSwitch, TripReason
 from shared.domain.controls import Controls
 from shared.domain.exits import ExitDecision, ExitFacts, decide_exit
 from shared.domain.ids import AccountId, PositionId, TokenId
@@ -23,6 +23,8 @@ VERIFIED_AGE_MAX = timedelta(seconds=10)
 """A price rule sells only what a verification this young has seen (R3)."""
 BLIND_AFTER = timedelta(seconds=3)
 """Two looks this far apart at shares the Book does not know are no race any more (R3)."""
+ANSWER_AGE_MAX = timedelta(seconds=30)
+"""How old the venue's last answer may be while it limits us (R3)."""
 
 
 class Blindness(StrEnum):
@@ -32,6 +34,8 @@ class Blindness(StrEnum):
     BROKEN_BOOK = "BROKEN_BOOK"
     STALE_BOOK = "STALE_BOOK"
     UNVERIFIED = "UNVERIFIED"
+    TRIPPED = "TRIPPED"
+    """The breaker is open because we do not know what we hold: nothing is evaluated (R3)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class Watched:
     kill_switch: KillSwitch
     book: BookView | None
     verified_at: datetime | None
+    breaker_reason: TripReason | None
+    """Why the breaker is open; None while it is closed."""
     now: datetime
     """Postgres's clock at the read."""
 
@@ -102,16 +108,19 @@ def blindness(watched: Watched) -> Blindness | None:
     """Return why no price may decide this position now; None when one may, or none has to."""
     if not has_price_rule(watched.facts):
         return None
-    book = watched.book
+    if watched.breaker_reason in BLINDING:
+        return Blindness.TRIPPED
+    why = _book_blindness(watched.book, watched.now)
+    unverified = watched.verified_at is None or watched.now - watched.verified_at > VERIFIED_AGE_MAX
+    return Blindness.UNVERIFIED if why is None and unverified else why
+
+
+def _book_blindness(book: BookView | None, now: datetime) -> Blindness | None:
     if book is None:
         return Blindness.NO_BOOK
     if not book.continuous:
         return Blindness.BROKEN_BOOK
-    if watched.now - book.heard_at > BOOK_AGE_MAX:
-        return Blindness.STALE_BOOK
-    if watched.verified_at is None or watched.now - watched.verified_at > VERIFIED_AGE_MAX:
-        return Blindness.UNVERIFIED
-    return None
+    return Blindness.STALE_BOOK if now - book.heard_at > BOOK_AGE_MAX else None
 
 
 def judge(watched: Watched) -> Judgement:
@@ -166,6 +175,18 @@ class TokenFold:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """What the looks before this one saw, each since when without a break."""
+
+    blind_since: datetime | None = None
+    """The venue has shown shares the Book has none of."""
+    short_since: datetime | None = None
+    """The venue has shown fewer shares than the Book holds."""
+    flagged: bool = False
+    """A position is flagged as an orphan."""
+
+
+@dataclass(frozen=True, slots=True)
 class Holdings:
     """The Book's side of a verification."""
 
@@ -174,8 +195,7 @@ class Holdings:
     tokens: Mapping[TokenId, TokenFold]
     broken: tuple[str, ...]
     """Positions whose shares are not the fold of their orders."""
-    blind_since: datetime | None
-    """Since when, without a break, the venue has shown shares the Book has none of."""
+    before: Sighting
     now: datetime
 
 
@@ -188,6 +208,11 @@ class Verdict:
     unknown: tuple[TokenId, ...] = ()
     """Tokens the venue shows and the Book has none of."""
     trips: bool = False
+    """They are no race any more: we are blind."""
+    short: tuple[TokenId, ...] = ()
+    """Tokens of which the venue shows less than the Book holds."""
+    orphaned: tuple[TokenId, ...] | None = None
+    """Those that are no race any more; None where no flag has to be raised or lowered."""
     venue: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -229,10 +254,12 @@ def verify_by_venue(
 ) -> Verdict:
     """Return whether the venue's trades and balances are what the Book holds (R3).
 
-    Trips where the venue shows shares of which the Book has none, seen twice, three seconds apart.
+    Trips where the venue shows shares of which the Book has none, seen twice, three seconds apart. Where the Book holds
+    more than the venue shows, as long, the tokens are orphaned: the Book flags their positions.
     """
     differences = list(holdings.broken)
     unknown: list[TokenId] = []
+    short: list[TokenId] = []
     for token in sorted({*holdings.tokens, *traded, *balances}):
         book = holdings.tokens.get(token, TokenFold())
         by_trades, by_balance = traded.get(token, ZERO), balances.get(token, ZERO)
@@ -244,14 +271,72 @@ def verify_by_venue(
             )
         if book.held == 0 and book.chain_max == 0 and max(by_trades, by_balance) > 0:
             unknown.append(token)
-    lasts = holdings.blind_since is not None and holdings.now - holdings.blind_since >= BLIND_AFTER
+        if by_trades < book.held or by_balance < book.chain_min:
+            short.append(token)
+    before = holdings.before
+    orphaned = tuple(short) if short and is_no_race(before.short_since, holdings.now) else ()
     return Verdict(
         verified=not differences,
         differences=tuple(differences),
         unknown=tuple(unknown),
-        trips=bool(unknown) and lasts,
+        trips=bool(unknown) and is_no_race(before.blind_since, holdings.now),
+        short=tuple(short),
+        orphaned=orphaned if orphaned or before.flagged else None,
         venue={
             "trades": {token: str(shares) for token, shares in traded.items()},
             "balances": {token: str(shares) for token, shares in balances.items()},
         },
     )
+
+
+def is_no_race(since: datetime | None, now: datetime) -> bool:
+    """Return whether what was first seen then has been seen for longer than a race takes."""
+    return since is not None and now - since >= BLIND_AFTER
+
+
+def blind_reason(controls: Controls) -> TripReason:
+    """Return which exits are blind: the stop's where one is on, for a loss unseen is the worse."""
+    if controls.stop_loss is None and controls.trailing_stop is None and controls.take_profit is not None:
+        return TripReason.TAKE_PROFIT_BLIND
+    return TripReason.STOP_LOSS_BLIND
+
+
+@dataclass(frozen=True, slots=True)
+class LastAnswer:
+    """What the venue showed when it last answered, for when it limits how often it is asked."""
+
+    at: datetime | None
+    traded: Mapping[TokenId, Decimal]
+    balances: Mapping[TokenId, Decimal]
+    held_since: datetime | None
+    """Since when there has been anything to see."""
+    now: datetime
+
+
+class Fallback(StrEnum):
+    """What to do while the venue answers 429 or 503 (R3)."""
+
+    USE = "USE"
+    """The last answer is young enough to be verified by, with a warning."""
+    WAIT = "WAIT"
+    """What is held is younger than an answer may be old: it is not verified, and nothing is tripped yet."""
+    TRIP = "TRIP"
+
+
+def fallback(last: LastAnswer) -> Fallback:
+    """Return whether the last answer still counts; what nobody could see for half a minute stops trading."""
+    if last.at is not None and last.now - last.at <= ANSWER_AGE_MAX:
+        return Fallback.USE
+    seen_until = max(filter(None, (last.at, last.held_since)), default=None)
+    if seen_until is not None and last.now - seen_until <= ANSWER_AGE_MAX:
+        return Fallback.WAIT
+    return Fallback.TRIP
+
+
+def verify_by_last(holdings: Holdings, last: LastAnswer) -> Verdict:
+    """Return what the last answer says of what is held now: whether it is verified, and nothing else.
+
+    The Book may have learnt since; a difference proves nothing then, so nothing is flagged and nothing tripped.
+    """
+    verdict = verify_by_venue(holdings, traded=last.traded, balances=last.balances)
+    return replace(verdict, unknown=(), trips=False, short=(), orphaned=None)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import partial
 from itertools import groupby
 
@@ -11,29 +10,21 @@ from services.risk_monitor import actions, metrics, queries
 from services.risk_monitor.decide import (
     Blindness,
     Judgement,
-    Verdict,
     Watched,
-    fold_trades,
     has_price_rule,
     judge,
-    verify_by_venue,
-    verify_locally,
 )
-from services.risk_monitor.queries import Account, HeldMarket
+from services.risk_monitor.queries import Account
 from shared.bus.channels import MarketMoved
 from shared.bus.listen import Wakeup, Woken
 from shared.db.engine import Database
 from shared.db.patience import endure, is_passing
 from shared.domain.exits import ExitDecision
-from shared.domain.ids import AccountId, PositionId, TokenId
-from shared.domain.modes import Mode
+from shared.domain.ids import PositionId
 from shared.domain.money import Price
-from shared.domain.trades import VenueTrade
 from shared.observability.logs import get_logger
 from shared.runtime.clock import Clock
 from shared.runtime.pulse import LoopPulse
-from shared.venue.account_reading import AccountReading
-from shared.venue.refusals import VenueProblem
 
 POLL_S = 0.25
 LOOKS_APART_S = 0.02
@@ -57,8 +48,12 @@ class Progress:
 
     clock: Clock
     watched_at: float = 0.0
+    verified: bool = False
+    """The verifier has looked at everything held, at least once."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Accounts whose holdings could not be read at the venue, and why."""
+    silent_loops: Callable[[], list[str]] = list
+    """The loops of this process that have been silent longer than they promised."""
     broken: Mapping[str, str] = field(default_factory=dict)
     """Books that were not whole when last checked: each stands tripped by itself, and stops nobody else."""
 
@@ -67,6 +62,7 @@ class Progress:
         found = [f"{name}: {why}" for name, why in self.unreadable.items()]
         if self.clock.monotonic() - self.watched_at > SILENT_AFTER_S:
             found.append("positions were not looked at")
+        found += [f"the loop {name} is silent" for name in self.silent_loops()]
         return found
 
 
@@ -114,6 +110,9 @@ class Watch:
                 since = self._blind.get(key, self.clock.monotonic())
                 blind[key] = await self._tell(watched, judgement.blind, since=since)
             await self._act(watched, judgement)
+        for position_id, why in self._blind.keys() - blind.keys():
+            if self._blind[position_id, why] is None:
+                await actions.report_seen(self.database, position_id, why)
         self._blind = blind
         metrics.BLIND.set(len(blind))
 
@@ -147,90 +146,8 @@ class Watch:
 
 
 @dataclass(slots=True)
-class Verifier:
-    """Verifies what is held, every two seconds and after each change of a position (R3)."""
-
-    database: Database
-    wakeup: Wakeup
-    readings: Mapping[AccountId, AccountReading]
-    progress: Progress
-    _warned: set[Account] = field(default_factory=set)
-
-    async def run(self, pulse: LoopPulse) -> None:
-        async def turn() -> None:
-            await self.wakeup.wait(timeout_s=VERIFY_EVERY_S)
-            with pulse.working():
-                await self.verify_all()
-
-        await endure(pulse, turn)
-
-    async def verify_all(self) -> None:
-        """Verify every account and mode that holds anything."""
-        unreadable: dict[str, str] = {}
-        for account in await self.database.retry_read(queries.holders):
-            if account[1] is not Mode.LIVE:
-                await self._verify_locally(account)
-            elif (problem := await self._verify_by_venue(account)) is not None:
-                unreadable[f"{account[0]}/{account[1]}"] = problem
-        self.progress.unreadable = unreadable
-
-    async def _verify_locally(self, account: Account) -> None:
-        if account not in self._warned:
-            self._warned.add(account)
-            log.warning(
-                "verification_skipped", account_id=account[0], mode=account[1], reason="no venue holds it"
-            )
-        holdings = await self.database.retry_read(lambda tx: queries.holdings(tx, account))
-        await self._keep(account, verify_locally(holdings), skipped=True)
-
-    async def _verify_by_venue(self, account: Account) -> str | None:
-        """Return why the account could not be verified, None when it was: what cannot be read is not verified (P3)."""
-        reading = self.readings.get(account[0])
-        if reading is None:
-            return "ACCOUNT_CREDENTIALS names no such account"
-        for _ in range(LOOKS_MAX):
-            markets = await self.database.retry_read(lambda tx: queries.held_markets(tx, account))
-            before = await self.database.retry_read(lambda tx: queries.holdings(tx, account))
-            try:
-                async with asyncio.timeout(VERIFY_WITHIN_S):
-                    trades, balances = await _ask(reading, markets)
-            except (VenueProblem, TimeoutError) as problem:
-                reason = str(problem) or "no answer in time"
-                log.warning("verification_failed", account_id=account[0], reason=reason)
-                metrics.VERIFICATIONS.labels("unreadable").inc()
-                return reason
-            holdings = await self.database.retry_read(lambda tx: queries.holdings(tx, account))
-            verdict = verify_by_venue(holdings, traded=fold_trades(trades), balances=balances)
-            # A trade recorded while the venue was asked is no difference: look again.
-            if verdict.verified or holdings.tokens == before.tokens:
-                break
-        await self._keep(account, verdict, skipped=False)
-        return None
-
-    async def _keep(self, account: Account, verdict: Verdict, *, skipped: bool) -> None:
-        metrics.VERIFICATIONS.labels("verified" if verdict.verified else "different").inc()
-        if not verdict.verified:
-            log.error(
-                "verification_differs", account_id=account[0], mode=account[1], found=verdict.differences
-            )
-        await actions.keep_verification(self.database, account, verdict, skipped=skipped)
-
-
-async def _ask(
-    reading: AccountReading, markets: list[HeldMarket]
-) -> tuple[tuple[VenueTrade, ...], Mapping[TokenId, Decimal]]:
-    """Return the trades and token balances of markets; the balances are the venue's newest."""
-    trades: list[VenueTrade] = []
-    for market in markets:
-        trades += await reading.trades(market.condition_id, market.fee)
-    tokens = [token for market in markets for token in market.tokens]
-    balances = await reading.balances(tokens, refresh=True)
-    return tuple(trades), balances.tokens
-
-
-@dataclass(slots=True)
 class Integrity:
-    """Proves, on a schedule, that ledger and history are whole, asserts, and keeps the day's figures."""
+    """Proves, on a schedule, that ledger and history are whole, and keeps the day's figures."""
 
     database: Database
     instance: str
@@ -263,7 +180,6 @@ class Integrity:
                 gate,
                 partial(actions.check_ledger, self.database, gate, now=now, instance=self.instance),
             )
-            await self._assert(gate)
         self.progress.broken = {name: why for name, why in broken.items() if why}
         metrics.CAPITAL_INVARIANT.set(0 if self.progress.broken else 1)
         await actions.keep_performance(self.database, now=now, instance=self.instance)
@@ -289,15 +205,6 @@ class Integrity:
             log.error("integrity_broken", check=name, found=found)
         if found is not None:
             broken[name] = "; ".join(found)
-
-    async def _assert(self, account: Account) -> None:
-        results = await actions.check_assertions(
-            self.database, account, now=self.progress.clock.now(), instance=self.instance
-        )
-        for result in results or ():
-            metrics.ASSERTIONS.labels("held" if result.passed else "failed").inc()
-            if not result.passed:
-                log.error("assertion_failed", assertion=result.number, broken=result.broken)
 
 
 @dataclass(slots=True)

@@ -25,3 +25,9 @@ OPEN_BREAKERS = Gauge("risk_monitor_breakers_open", "How many breakers are open,
 ESCALATIONS = Counter(
     "risk_monitor_escalations_total", "Stages taken because a breaker stayed open.", ["stage"]
 )
+LOSS_LIMITS = Counter(
+    "risk_monitor_loss_limits_total",
+    "Loss limits that were reached, by whose and over what.",
+    ["of", "scope"],
+)
+ALERTS_CLOSED = Counter("risk_monitor_alerts_closed_total", "Alerts closed because their cause was gone.")

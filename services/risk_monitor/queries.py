@@ -1,34 +1,26 @@
 """Statements only the risk monitor needs: what is held and at which price it stands, holdings, results, standing."""
 
-from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
 from sqlalchemy import text
 
-from services.risk_monitor.decide import BookView, Holdings, Verdict, Watched, exit_rules, token_fold
+from services.risk_monitor.decide import BookView, Watched, exit_rules
 from shared.db.engine import Tx
 from shared.db.queries import status
-from shared.db.queries.lifecycle import dump
-from shared.domain.assertions import AssertionResult, EntryFacts, FillFacts, OrderFacts
-from shared.domain.breaker import KillSwitch
+from shared.domain.breaker import KillSwitch, TripReason
 from shared.domain.controls import parse_controls
 from shared.domain.exits import ExitFacts
-from shared.domain.ids import AccountId, ConditionId, PositionId, TokenId
+from shared.domain.ids import AccountId, PositionId
 from shared.domain.modes import Mode
-from shared.domain.money import ZERO
-from shared.domain.orders import OrderSide, OrderState
 from shared.domain.positions import ExitReason, PositionState
-from shared.domain.trades import FillState
-from shared.domain.windows import FeeSchedule
 
 Account = tuple[AccountId, Mode]
 
 _WATCHED = text("""
 SELECT p.position_id, p.account_id, p.mode, p.state, p.exit_reason, p.risk, p.bought_shares, p.bought_usdc,
-       p.sold_shares, p.peak_bid, w.closes_at, g.kill_switch, b.token_id IS NOT NULL AS has_book,
+       p.sold_shares, p.peak_bid, w.closes_at, g.kill_switch, g.breaker_reason, b.token_id IS NOT NULL AS has_book,
        (b.bids->0->>0)::numeric AS best_bid, b.continuous, b.received_at,
        greatest(b.received_at, f.last_received_at) AS heard_at, v.at AS verified_at, c.controls,
        clock_timestamp() AS now
@@ -76,94 +68,11 @@ async def watched(tx: Tx) -> list[Watched]:
                 kill_switch=KillSwitch(row.kill_switch),
                 book=book,
                 verified_at=row.verified_at,
+                breaker_reason=TripReason(row.breaker_reason) if row.breaker_reason else None,
                 now=row.now,
             )
         )
     return found
-
-
-_HOLDERS = text("""
-SELECT DISTINCT account_id, mode FROM positions
- WHERE state NOT IN ('CLOSED', 'VOID') AND mode <> 'BACKTEST' ORDER BY account_id, mode""")
-
-
-async def holders(tx: Tx) -> list[Account]:
-    """Return every account and mode with a position that is not over."""
-    return [(AccountId(row.account_id), Mode(row.mode)) for row in await tx.execute(_HOLDERS)]
-
-
-@dataclass(frozen=True, slots=True)
-class HeldMarket:
-    """An unresolved market with orders of ours: whose trades and tokens to ask the venue for."""
-
-    condition_id: ConditionId
-    fee: FeeSchedule
-    tokens: tuple[TokenId, ...]
-    """Those ordered: each token asked for costs the venue a renewal of its view."""
-
-
-_MARKETS = text("""
-SELECT w.condition_id, w.fee_rate, w.fee_exponent, w.fee_taker_only,
-       array_agg(DISTINCT o.token_id) AS tokens, min(o.claimed_at) AS first
-  FROM windows w JOIN orders o USING (window_id)
- WHERE o.account_id = :account AND o.mode = :mode AND w.state <> 'RESOLVED'
- GROUP BY w.window_id ORDER BY first""")
-
-
-async def held_markets(tx: Tx, account: Account) -> list[HeldMarket]:
-    """Return the unresolved markets an account has ever ordered in."""
-    rows = await tx.execute(_MARKETS, {"account": account[0], "mode": account[1]})
-    return [
-        HeldMarket(
-            ConditionId(row.condition_id),
-            FeeSchedule(row.fee_rate, row.fee_exponent, row.fee_taker_only),
-            tuple(TokenId(token) for token in row.tokens),
-        )
-        for row in rows
-    ]
-
-
-_FILLS = text("""
-SELECT f.token_id, f.side, f.state, f.shares FROM fills f JOIN orders o USING (order_id) JOIN windows w USING (window_id)
- WHERE f.account_id = :account AND f.mode = :mode AND w.state <> 'RESOLVED' AND f.state <> 'FAILED'""")
-_UNEXPLAINED = text("""
-SELECT o.token_id, sum(CASE o.side WHEN 'BUY' THEN 1 ELSE -1 END * (e.eff_shares - o.traded_shares)) AS shares
-  FROM orders o JOIN order_effects e USING (order_id) JOIN windows w USING (window_id)
- WHERE o.account_id = :account AND o.mode = :mode AND w.state <> 'RESOLVED' AND NOT o.explained GROUP BY o.token_id""")
-_BROKEN = text("""
-SELECT p.position_id FROM positions p LEFT JOIN LATERAL (
-    SELECT coalesce(sum(eff_shares) FILTER (WHERE side = 'BUY'), 0) AS bought,
-           coalesce(sum(eff_shares) FILTER (WHERE side = 'SELL'), 0) AS sold
-      FROM order_effects e WHERE e.position_id = p.position_id) x ON true
- WHERE p.account_id = :account AND p.mode = :mode AND p.state NOT IN ('CLOSED', 'VOID')
-   AND (p.bought_shares <> x.bought OR p.sold_shares <> x.sold)""")
-_BLIND_SINCE = text("""
-SELECT min(at) AS since, clock_timestamp() AS now FROM position_verifications
- WHERE account_id = :account AND mode = :mode AND venue @> '{"blind": true}' AND at > coalesce((
-       SELECT max(at) FROM position_verifications
-        WHERE account_id = :account AND mode = :mode AND NOT venue @> '{"blind": true}'), '-infinity')""")
-
-
-async def holdings(tx: Tx, account: Account) -> Holdings:
-    """Return the Book's side of a verification of one account and mode."""
-    who = {"account": account[0], "mode": account[1]}
-    fills: dict[TokenId, list[tuple[OrderSide, FillState, Decimal]]] = defaultdict(list)
-    for row in await tx.execute(_FILLS, who):
-        fills[TokenId(row.token_id)].append((OrderSide(row.side), FillState(row.state), row.shares))
-    unexplained = {TokenId(row.token_id): row.shares for row in await tx.execute(_UNEXPLAINED, who)}
-    broken = tuple(row.position_id for row in await tx.execute(_BROKEN, who))
-    blind = (await tx.execute(_BLIND_SINCE, who)).one()
-    return Holdings(
-        account_id=account[0],
-        mode=account[1],
-        tokens={
-            token: token_fold(tuple(fills[token]), unexplained.get(token, ZERO))
-            for token in [*fills, *unexplained]
-        },
-        broken=broken,
-        blind_since=blind.since,
-        now=blind.now,
-    )
 
 
 _GATES = text("SELECT account_id, mode FROM trading_gate WHERE mode <> 'BACKTEST' ORDER BY account_id, mode")
@@ -176,68 +85,31 @@ async def gates(tx: Tx) -> list[Account]:
 
 @dataclass(frozen=True, slots=True)
 class DueCancel:
-    """A LIVE account under EMERGENCY whose orders are to be cancelled."""
+    """A LIVE account whose orders are to be cancelled: EMERGENCY, or its breaker has been open too long."""
 
     account_id: AccountId
     switched: str
-    """When the gate last changed, written so that later ones sort after earlier ones."""
+    """When that was last said, written so that later ones sort after earlier ones."""
 
 
 _DUE_CANCELS = text("""
-SELECT g.account_id, lpad(ceil(extract(epoch FROM g.changed_at))::bigint::text, 12, '0') AS switched
-  FROM trading_gate g
- WHERE g.mode = 'LIVE' AND g.kill_switch = 'EMERGENCY' AND (
-       EXISTS (SELECT FROM orders o WHERE o.account_id = g.account_id AND o.mode = 'LIVE'
+SELECT d.account_id, d.switched FROM (
+  SELECT g.account_id, g.kill_switch = 'EMERGENCY' AS emergency, e.done_at,
+         lpad(ceil(extract(epoch FROM greatest(g.changed_at, e.done_at)))::bigint::text, 12, '0') AS switched
+    FROM trading_gate g LEFT JOIN LATERAL (
+         SELECT max(done_at) AS done_at FROM escalations x WHERE g.breaker = 'OPEN' AND x.account_id = g.account_id AND x.mode = g.mode
+            AND x.tripped_at = g.breaker_since AND x.stage IN ('CANCEL', 'HALT')) e ON true
+   WHERE g.mode = 'LIVE') d
+ WHERE (d.emergency OR d.done_at IS NOT NULL) AND (
+       d.emergency AND EXISTS (SELECT FROM orders o WHERE o.account_id = d.account_id AND o.mode = 'LIVE'
                   AND o.state IN ('SUBMITTING', 'LIVE', 'DELAYED', 'CANCELLING', 'UNKNOWN'))
-    OR NOT EXISTS (SELECT FROM scheduled_work s WHERE s.work = 'cancelled_all:' || g.account_id
-                      AND s.done_for >= lpad(ceil(extract(epoch FROM g.changed_at))::bigint::text, 12, '0')))
+    OR NOT EXISTS (SELECT FROM scheduled_work s WHERE s.work = 'cancelled_all:' || d.account_id AND s.done_for >= d.switched))
  ORDER BY 1""")
 
 
 async def due_cancels(tx: Tx) -> list[DueCancel]:
-    """Return the accounts whose EMERGENCY has not been carried out, or may not have caught everything."""
+    """Return the accounts whose cancelling has not been carried out, or may not have caught everything."""
     return [DueCancel(AccountId(row.account_id), row.switched) for row in await tx.execute(_DUE_CANCELS)]
-
-
-@dataclass(frozen=True, slots=True)
-class AssertedFacts:
-    """What the assertions that need no history look at, of one account and mode."""
-
-    orders: Sequence[OrderFacts]
-    fills: Sequence[FillFacts]
-    entries: Sequence[EntryFacts]
-
-
-_RECENT_ORDERS = text("""
-SELECT o.order_id, o.state, o.claimed_at, o.position_id, o.instrument, o.purpose, w.opens_at
-  FROM orders o JOIN windows w USING (window_id)
- WHERE o.account_id = :account AND o.mode = :mode AND o.claimed_at > clock_timestamp() - interval '10 minutes'""")
-_RECENT_FILLS = text("""
-SELECT p.position_id, p.bought_shares AS recorded, coalesce(x.folded, 0) AS folded
-  FROM positions p LEFT JOIN LATERAL (SELECT sum(f.shares) FILTER (WHERE f.state <> 'FAILED' AND f.side = 'BUY') AS folded,
-                                             bool_and(o.explained) AS explained
-                                        FROM orders o LEFT JOIN fills f USING (order_id)
-                                       WHERE o.position_id = p.position_id AND o.side = 'BUY') x ON true
- WHERE p.account_id = :account AND p.mode = :mode AND x.explained
-   AND p.opened_at > clock_timestamp() - interval '10 minutes'""")
-
-
-async def asserted_facts(tx: Tx, account: Account) -> AssertedFacts:
-    """Return the facts of the last ten minutes; each was checked many times while it was younger than that."""
-    who = {"account": account[0], "mode": account[1]}
-    orders = (await tx.execute(_RECENT_ORDERS, who)).all()
-    return AssertedFacts(
-        orders=[OrderFacts(row.order_id, OrderState(row.state), row.claimed_at) for row in orders],
-        fills=[
-            FillFacts(row.position_id, row.folded, row.recorded)
-            for row in await tx.execute(_RECENT_FILLS, who)
-        ],
-        entries=[
-            EntryFacts(row.position_id, row.instrument, frozenset(), row.claimed_at, row.opens_at)
-            for row in orders
-            if row.purpose == "ENTRY"
-        ],
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,39 +143,6 @@ async def standing(tx: Tx) -> Standing:
         epoch_reconciled=row.reconciled if row.epoch is not None else None,
         last_verification_at=row.verified_at,
     )
-
-
-async def insert_verification(tx: Tx, account: Account, verdict: Verdict, *, skipped: bool) -> None:
-    """Keep what a verification found; ``blind`` marks one that shows shares the Book has none of."""
-    statement = text(
-        "INSERT INTO position_verifications (account_id, mode, verified, skipped, book, venue) VALUES"
-        " (:account, :mode, :verified, :skipped, CAST(:book AS jsonb), CAST(:venue AS jsonb))"
-    )
-    parameters = {
-        "account": account[0],
-        "mode": account[1],
-        "verified": verdict.verified,
-        "skipped": skipped,
-        "book": dump({"differences": verdict.differences}),
-        "venue": dump({**verdict.venue, "blind": bool(verdict.unknown)}),
-    }
-    await tx.execute(statement, parameters)
-
-
-async def insert_assertion(tx: Tx, account: Account, result: AssertionResult) -> None:
-    """Keep the result of one runtime assertion (R10)."""
-    statement = text(
-        "INSERT INTO assertion_results (assertion, account_id, mode, held, details) VALUES"
-        " (:number, :account, :mode, :held, CAST(:details AS jsonb))"
-    )
-    parameters = {
-        "number": result.number,
-        "account": account[0],
-        "mode": account[1],
-        "held": result.passed,
-        "details": dump({"broken": result.broken}),
-    }
-    await tx.execute(statement, parameters)
 
 
 _PERFORMANCE = text("""

@@ -23,6 +23,7 @@ AFTER: Mapping[Stage, timedelta] = MappingProxyType(
         Stage.HALT: timedelta(minutes=30),
     }
 )
+CANCELLING = frozenset({Stage.CANCEL, Stage.HALT})
 LOG_EVERY = timedelta(seconds=30)
 
 

@@ -40,6 +40,7 @@ _REPEATABLE = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
+_LIMITING = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _SECONDS = re.compile(r"\d+(\.\d+)?")
 Params = Mapping[str, str | int]
 
@@ -53,9 +54,13 @@ def tls_context() -> ssl.SSLContext:
 class HttpReads:
     """Reads JSON below one base address, with credentials where the caller has some."""
 
-    def __init__(self, base_url: str, clock: Clock, *, credentials: Credentials | None = None) -> None:
+    def __init__(
+        self, base_url: str, clock: Clock, *, credentials: Credentials | None = None, patient: bool = True
+    ) -> None:
+        """``patient`` reads wait out a venue that limits them; others leave that to a caller who asks again anyway."""
         self._clock = clock
         self._credentials = credentials
+        self._patient = patient
         self._client = httpx.AsyncClient(
             base_url=base_url,
             timeout=_TIMEOUT,
@@ -82,7 +87,7 @@ class HttpReads:
         """
         retrying = AsyncRetrying(
             stop=stop_after_attempt(ATTEMPTS),
-            retry=retry_if_exception(_is_repeatable),
+            retry=retry_if_exception(_is_repeatable if self._patient else _is_repeatable_at_once),
             wait=_wait_s,
             reraise=True,
         )
@@ -144,6 +149,11 @@ def _is_repeatable(error: BaseException) -> bool:
     if error.retry_after_s is not None and error.retry_after_s > RETRY_AFTER_MAX_S:
         return False
     return error.status is None or error.status in _REPEATABLE
+
+
+def _is_repeatable_at_once(error: BaseException) -> bool:
+    limited = isinstance(error, ReadFailed) and error.status in _LIMITING
+    return _is_repeatable(error) and not limited
 
 
 def _wait_s(state: RetryCallState) -> float:

@@ -4,6 +4,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 from typing import Any
@@ -12,7 +13,8 @@ import psycopg
 from psycopg.types.json import Jsonb, set_json_loads
 
 from shared.db.lock import EXECUTOR_LOCK_KEY
-from shared.domain.breaker import TripReason
+from shared.domain.breaker import BreakerState, TripReason
+from shared.domain.escalation import Stage
 from shared.domain.model import book as facts
 from shared.domain.model import claims, commands
 from shared.domain.model import facts as venue
@@ -326,6 +328,41 @@ class BothBooks:
         refused = self.move(lambda: commands.set_control(self.book, key, value, actor=actor, reason="test"))
         answer = self.real.do("SELECT set_control(%s, %s, %s, %s, 'test')", self.account, key, value, actor)
         self.agree(answer if str(answer).startswith("OB") else None, refused)
+
+    def age(self, minutes: int) -> None:
+        """Let an open breaker have been open, and flags have stood, for so much longer."""
+        span, whose = timedelta(minutes=minutes), (self.account, self.book.mode)
+        for change in (
+            "trading_gate SET breaker_since = breaker_since - %s",
+            "escalations SET tripped_at = tripped_at - %s",
+            "positions SET orphaned_since = orphaned_since - %s",
+        ):
+            self.real.do(f"UPDATE {change} WHERE account_id = %s AND mode = %s", span, *whose)
+        if self.book.gate.breaker is BreakerState.OPEN:
+            gate = replace(self.book.gate, open_for=self.book.gate.open_for + span)
+            self.book = replace(self.book, gate=gate)
+        for name, each in self.book.positions.items():
+            if each.orphaned_for is not None:
+                self.book = self.book.with_position(
+                    name, replace(each, orphaned_for=each.orphaned_for + span)
+                )
+
+    def escalate(self, stage: Stage) -> None:
+        self.book, taken = commands.escalate(self.book, stage)
+        self.agree(self.real.do("SELECT escalate(%s, %s, %s)", self.account, self.book.mode, stage), taken)
+
+    def flag_orphans(self, sides: frozenset[Side]) -> None:
+        self.book, flagged = commands.flag_orphans(self.book, sides)
+        tokens = [self.token(side) for side in sides]
+        answer = self.real.do("SELECT flag_orphans(%s, %s, %s)", self.account, self.book.mode, tokens)
+        self.agree(answer, flagged)
+
+    def stop_strategy(self, strategy: str, pnl: Decimal) -> None:
+        self.book, stopped = commands.stop_strategy(self.book, strategy, pnl)
+        answer = self.real.do(
+            "SELECT stop_strategy(%s, %s, %s, 'DAY', %s)", self.account, self.book.mode, strategy, pnl
+        )
+        self.agree(answer, stopped)
 
     def book_external(self, kind: str, amount: Decimal, reference: str) -> None:
         self.book, booked = commands.book_external(self.book, kind, amount, reference)

@@ -34,6 +34,11 @@ SELECT jsonb_build_object(
   'active', (SELECT coalesce(jsonb_agg(window_id ORDER BY window_id COLLATE "C"), '[]')
                FROM active_positions p WHERE account_id = a AND mode = m AND (SELECT count(*)
                  FROM entry_slots s WHERE s.account_id = a AND s.mode = m AND s.window_id = p.window_id) < 2),
+  'orphans', (SELECT coalesce(jsonb_agg(position_id ORDER BY position_id COLLATE "C"), '[]')
+                FROM positions WHERE account_id = a AND mode = m AND orphaned AND orphaned_since IS NOT NULL),
+  'escalated', (SELECT coalesce(jsonb_agg(stage ORDER BY stage COLLATE "C"), '[]') FROM escalations e JOIN trading_gate g USING (account_id, mode)
+                 WHERE account_id = a AND mode = m AND e.tripped_at = g.breaker_since),
+  'stopped', (SELECT coalesce(jsonb_object_agg(strategy_id || limit_usdc, true), '{}') FROM strategy_stops WHERE account_id = a AND mode = m),
   'redemptions', (SELECT coalesce(jsonb_object_agg(redemption_id, jsonb_build_array(state, expected_usdc)), '{}')
                     FROM redemptions WHERE account_id = a AND mode = m),
   'unwanted', (SELECT coalesce(jsonb_agg(order_id ORDER BY order_id COLLATE "C"), '[]')
@@ -89,6 +94,9 @@ def snapshot(book: facts.ModelBook) -> dict[str, Any]:
             name: min(used, claims.SLOTS) for name in book.windows if (used := facts.slots_used(book, name))
         },
         "active": sorted(active & free),
+        "orphans": sorted(name for name, each in book.positions.items() if each.orphaned_for is not None),
+        "escalated": sorted(book.gate.escalated),
+        "stopped": {f"{name}{limit}": True for name, limit in book.stopped},
         "redemptions": {name: [each.state, each.expected_usdc] for name, each in book.redemptions.items()},
         "unwanted": sorted(book.unwanted),
         "realized": facts.realized(book),

@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 )
 
 from shared.domain.breaker import TripReason
+from shared.domain.escalation import Stage
 from shared.domain.model import book as facts
 from shared.domain.model.claims import sellable
 from shared.domain.modes import Mode
@@ -51,7 +52,7 @@ HARMLESS = (
         ("max_open_positions", "5"),
     ),
     *(("max_exposure_usd", "25"), ("max_instrument_usd", "10"), ("max_session_loss", "20")),
-    *(("allowed_instruments", "*"), ("allowed_strategies", "*")),
+    *(("allowed_instruments", "*"), ("allowed_strategies", "*"), ("max_strategy_loss", "1000")),
 )
 """The controls under which everything may trade."""
 CONTROLS = st.sampled_from(
@@ -81,6 +82,7 @@ CONTROLS = st.sampled_from(
             ("allowed_instruments", ""),
             ("allowed_strategies", "canary,third"),
         ),
+        *(("max_strategy_loss", "9"), ("max_strategy_loss", "11")),
         *(("stop_loss", "off"), ("stop_loss", "0.3"), ("stop_loss", "0")),
     ]
 )
@@ -99,6 +101,15 @@ PEOPLE = st.one_of(
             st.sampled_from([Decimal(5), Decimal("-0.00001"), Decimal("0.00001"), Decimal(-9), Decimal(0)]),
             st.sampled_from(["first", "second", "third", "fourth"]),
         ),
+    ),
+)
+WATCHERS = st.one_of(
+    st.tuples(st.just("age"), st.tuples(st.sampled_from([2, 5, 30]))),
+    st.tuples(st.just("escalate"), st.tuples(st.sampled_from(Stage))),
+    st.tuples(st.just("flag_orphans"), st.tuples(st.frozensets(st.sampled_from(Side)))),
+    st.tuples(
+        st.just("stop_strategy"),
+        st.tuples(st.sampled_from(STRATEGIES), st.sampled_from([Decimal(-10), Decimal("-9.99"), Decimal(3)])),
     ),
 )
 SELDOM = st.sampled_from([False] * 9 + [True])
@@ -320,6 +331,12 @@ class Lifecycle(RestingRules):
         self.both.record_redemption(name, event, short=Decimal(short))
 
     # -- people ------------------------------------------------------------------------------------------------------
+
+    @rule(act=WATCHERS)
+    def watched(self, act: tuple[str, tuple[object, ...]]) -> None:
+        """What the watchdogs do, one rule for all of it."""
+        name, arguments = act
+        getattr(self.both, name)(*arguments)
 
     @rule(act=PEOPLE)
     def somebody(self, act: tuple[str, tuple[object, ...]]) -> None:

@@ -6,7 +6,8 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from services.risk_monitor.emergency import Emergency
-from services.risk_monitor.loops import Progress, Verifier
+from services.risk_monitor.loops import Progress
+from services.risk_monitor.verifying.loops import Verifier
 from shared.bus.listen import Wakeup
 from shared.domain.ids import AccountId
 from shared.domain.orders import OrderType

@@ -6,9 +6,12 @@ from decimal import Decimal
 import pytest
 from psycopg.types.json import Jsonb
 
-from services.risk_monitor import actions, queries
+from services.risk_monitor import actions
 from services.risk_monitor.decide import verify_locally
-from services.risk_monitor.loops import Heart, Integrity, Progress, Verifier, Watch
+from services.risk_monitor.loops import Heart, Integrity, Progress, Watch
+from services.risk_monitor.verifying import actions as verifying
+from services.risk_monitor.verifying import queries as sides
+from services.risk_monitor.verifying.loops import Verifier
 from shared.bus.channels import MarketMoved, PositionChanged
 from shared.bus.listen import Wakeup, Woken
 from shared.domain.ids import AccountId
@@ -52,8 +55,8 @@ def bid(
 
 
 async def verified(database) -> None:
-    holdings = await database.retry_read(lambda tx: queries.holdings(tx, ACCOUNT))
-    await actions.keep_verification(database, ACCOUNT, verify_locally(holdings), skipped=True)
+    holdings = await database.retry_read(lambda tx: sides.holdings(tx, ACCOUNT))
+    await verifying.keep_verification(database, ACCOUNT, verify_locally(holdings), skipped=True)
 
 
 def close_now(desk: Desk) -> None:
@@ -268,21 +271,6 @@ async def test_a_rewritten_history_trips_every_mode(desk, database, progress):
 async def test_two_monitors_check_a_period_once(database):
     assert await actions.check_ledger(database, ACCOUNT, now=NOW, instance="one") == []
     assert await actions.check_ledger(database, ACCOUNT, now=NOW, instance="two") is None
-
-
-async def test_assertions_are_kept_and_a_broken_one_trips(desk, database):
-    claim = desk.hold()
-    held = await actions.check_assertions(database, ACCOUNT, now=NOW, instance="one")
-    assert held is not None
-    assert all(result.passed for result in held)
-    desk.owner.execute("UPDATE positions SET bought_shares = 5 WHERE position_id = %s", [claim.position_id])
-    desk.owner.execute("DELETE FROM scheduled_work")
-    await actions.check_assertions(database, ACCOUNT, now=NOW, instance="one")
-    assert desk.gate()["breaker_reason"] == "ASSERTION_FAILED"
-    kept = desk.all("SELECT assertion, held FROM assertion_results ORDER BY id")
-    assert [(row["assertion"], row["held"]) for row in kept] == [
-        (3, True), (6, True), (8, True), (3, False), (6, True), (8, True),
-    ]  # fmt: skip
 
 
 async def test_the_day_is_summed_by_strategy(desk, database):

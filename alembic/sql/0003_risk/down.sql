@@ -1,3 +1,4 @@
+DROP INDEX assertion_results_by_account;
 CREATE OR REPLACE FUNCTION _check_entry_gate(s signals) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE g trading_gate;
 BEGIN

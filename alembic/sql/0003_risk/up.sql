@@ -177,3 +177,6 @@ GRANT SELECT ON strategy_stops TO onebook_feed_collector, onebook_signal_engine,
   onebook_dashboard, onebook_operator, onebook_backtesting;
 -- Stages are done by escalate alone.
 REVOKE INSERT, UPDATE ON escalations FROM onebook_risk_monitor;
+
+-- The day's pass rate is summed every few seconds.
+CREATE INDEX assertion_results_by_account ON assertion_results (account_id, mode, at);

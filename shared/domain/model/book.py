@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from decimal import Decimal
 from types import MappingProxyType
 
@@ -103,8 +104,8 @@ class ModelPosition:
     payout: Decimal | None = None
     paid_usdc: Decimal | None = None
     """Cash that was proved, of all redemptions; None before the first."""
-    orphaned: bool = False
-    """The venue shows less of its token than the Book holds."""
+    orphaned_for: timedelta | None = None
+    """How long the venue has shown less of its token than the Book holds; None where it shows enough."""
     paid_shares: Decimal = ZERO
     """Shares whose payout is decided and over: paid, or worth nothing."""
 
@@ -127,6 +128,10 @@ class Gate:
     ever: frozenset[TripReason] = frozenset()
     """Every reason that is in the history."""
     halted: bool = False
+    open_for: timedelta = timedelta()
+    """How long the breaker has been open."""
+    escalated: frozenset[Stage] = frozenset()
+    """What this trip has already led to (R2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,8 +150,6 @@ class ModelBook:
     externals: Mapping[str, tuple[str, Decimal]] = field(default_factory=lambda: MappingProxyType({}))
     stopped: frozenset[tuple[str, Decimal]] = frozenset()
     """Strategies that lost their limit in this session or day, each with the limit it lost (R8)."""
-    escalated: frozenset[Stage] = frozenset()
-    """What this trip has already led to (R2)."""
     verified: bool = False
     """The verifier has confirmed the positions within 10 s (D20)."""
     unwanted: frozenset[str] = frozenset()

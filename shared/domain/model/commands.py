@@ -16,6 +16,8 @@ from shared.domain.orders import POSSIBLY_LIVE
 from shared.domain.positions import TRIGGER_OF, TRIGGERED, ExitReason, PositionState
 from shared.domain.windows import Side
 
+ORPHANED_MAX = timedelta(minutes=2)
+"""How long the venue may not show what the Book holds, before trading stops (D19)."""
 FORCED = (ExitReason.FLATTEN, ExitReason.EMERGENCY)
 
 
@@ -60,36 +62,35 @@ def reset_breaker(book: ModelBook, *, operator: str, reason: str) -> ModelBook:
         raise Refused("OB102")
     if book.gate.breaker is BreakerState.CLOSED:
         return book
-    return replace(book, gate=Gate(ever=book.gate.ever), escalated=frozenset())
+    return replace(book, gate=Gate(ever=book.gate.ever))
 
 
-def escalate(book: ModelBook, stage: Stage, *, open_for: timedelta) -> tuple[ModelBook, bool]:
+def escalate(book: ModelBook, stage: Stage) -> tuple[ModelBook, bool]:
     """Return the Book a stage further, and whether it was: due by the trip's age, once a trip (R2)."""
-    if book.gate.breaker is BreakerState.CLOSED or stage in book.escalated or open_for < AFTER[stage]:
+    gate = book.gate
+    if gate.breaker is BreakerState.CLOSED or stage in gate.escalated or gate.open_for < AFTER[stage]:
         return book, False
-    book = replace(book, escalated=book.escalated | {stage})
-    if stage is not Stage.HALT:
-        return book, True
-    book = replace(book, gate=replace(book.gate, halted=True))
-    if min(RANK[book.mode], RANK[book.in_force.trading_mode]) > RANK[Mode.PAPER]:
-        lowered = {**book.controls, "trading_mode": Mode.PAPER.value}
-        book = replace(book, controls=lowered)
+    halted = gate.halted or stage is Stage.HALT
+    book = replace(book, gate=replace(gate, escalated=gate.escalated | {stage}, halted=halted))
+    if stage is Stage.HALT and min(RANK[book.mode], RANK[book.in_force.trading_mode]) > RANK[Mode.PAPER]:
+        book = replace(book, controls={**book.controls, "trading_mode": Mode.PAPER.value})
     return book, True
 
 
-def flag_orphans(book: ModelBook, tokens: Collection[Side], *, lasted: bool) -> tuple[ModelBook, list[str]]:
+def flag_orphans(book: ModelBook, sides: Collection[Side]) -> tuple[ModelBook, list[str]]:
     """Return the Book with what the venue does not show flagged, and the flagged positions (R3).
 
-    ``tokens`` names them by their side, ``lasted`` says that whatever was flagged before has been so for two minutes.
+    ``sides`` names the tokens of which it shows too little. What has been flagged for two minutes trips.
     """
     flagged = []
     for name, position in sorted(book.positions.items()):
-        missed = position.side in tokens and is_active(book, name) and shares_owed(book, name) > 0
+        missed = position.side in sides and is_active(book, name) and shares_owed(book, name) > 0
+        lasted = (position.orphaned_for or timedelta()) if missed else None
+        book = book.with_position(name, replace(position, orphaned_for=lasted))
         if missed:
             flagged.append(name)
-        if missed and position.orphaned and lasted:
+        if lasted is not None and lasted >= ORPHANED_MAX:
             book = trip(book, TripReason.RECONCILIATION_MISMATCH)
-        book = book.with_position(name, replace(position, orphaned=missed))
     return book, flagged
 
 

@@ -1,5 +1,6 @@
 """Whether a position is left, whether it may be decided at all, and what a verification proves."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -8,18 +9,24 @@ import pytest
 from services.risk_monitor.decide import (
     Blindness,
     BookView,
+    Fallback,
     Holdings,
+    LastAnswer,
+    Sighting,
     TokenFold,
     Watched,
+    blind_reason,
     exit_rules,
+    fallback,
     fold_trades,
     judge,
     period,
     token_fold,
+    verify_by_last,
     verify_by_venue,
     verify_locally,
 )
-from shared.domain.breaker import KillSwitch
+from shared.domain.breaker import KillSwitch, TripReason
 from shared.domain.controls import Controls
 from shared.domain.exits import ExitFacts
 from shared.domain.modes import Mode
@@ -46,7 +53,7 @@ def watched(**changes):
     book = {"best_bid": D("0.50"), "continuous": True, "received_at": ago(0), "heard_at": ago(0)}
     whole = {
         "position_id": "pos", "account_id": "desk", "mode": Mode.LIVE, "exit_reason": None,
-        "kill_switch": KillSwitch.OFF, "verified_at": ago(1), "now": NOW,
+        "kill_switch": KillSwitch.OFF, "verified_at": ago(1), "breaker_reason": None, "now": NOW,
     }  # fmt: skip
     has_book = changes.pop("has_book", True)
     for part in (facts, book, whole):
@@ -73,6 +80,11 @@ BLINDING = {
     "a broken book": ({"continuous": False}, Blindness.BROKEN_BOOK),
     "a stale book": ({"heard_at": ago(10.1)}, Blindness.STALE_BOOK),
     "never verified": ({"verified_at": None}, Blindness.UNVERIFIED),
+    "tripped because we are blind": ({"breaker_reason": TripReason.STOP_LOSS_BLIND}, Blindness.TRIPPED),
+    "tripped because nobody answers": (
+        {"breaker_reason": TripReason.VERIFICATION_RATE_LIMITED},
+        Blindness.TRIPPED,
+    ),
     "verified too long ago": ({"verified_at": ago(10.1)}, Blindness.UNVERIFIED),
 }
 
@@ -153,8 +165,8 @@ def test_rules_are_the_signals_own_then_the_controls():
         exit_rules({"stop_loss": "tight"}, controls)
 
 
-def holdings(*, tokens=None, broken=(), blind_since=None):
-    return Holdings("desk", Mode.LIVE, tokens or {}, tuple(broken), blind_since, NOW)
+def holdings(*, tokens=None, broken=(), **before):
+    return Holdings("desk", Mode.LIVE, tokens or {}, tuple(broken), Sighting(**before), NOW)
 
 
 HELD = TokenFold(held=D(4), chain_min=D(4), chain_max=D(4))
@@ -192,6 +204,74 @@ def test_shares_the_book_has_none_of_trip_when_seen_twice_three_seconds_apart():
     assert not verify_by_venue(holdings(blind_since=ago(2.9)), **seen).trips
     assert verify_by_venue(holdings(blind_since=ago(3)), **seen).trips
     assert not verify_by_venue(holdings(blind_since=ago(60)), traded={}, balances={}).trips
+
+
+def test_what_the_book_holds_and_the_venue_does_not_show_is_orphaned_once_it_is_no_race():
+    held = {"1": TokenFold(D(4), D(4), D(4))}
+    for seen in (
+        {"traded": {"1": D(3)}, "balances": {"1": D(4)}},
+        {"traded": {"1": D(4)}, "balances": {"1": D(3)}},
+    ):
+        first = verify_by_venue(holdings(tokens=held), **seen)
+        assert (first.verified, first.short, first.orphaned) == (False, ("1",), None)
+        assert verify_by_venue(holdings(tokens=held, short_since=ago(2.9)), **seen).orphaned is None
+        assert verify_by_venue(holdings(tokens=held, short_since=ago(3)), **seen).orphaned == ("1",)
+    whole = {"traded": {"1": D(4)}, "balances": {"1": D(4)}}
+    assert verify_by_venue(holdings(tokens=held, short_since=ago(3)), **whole).orphaned is None
+    assert verify_by_venue(holdings(tokens=held, flagged=True), **whole).orphaned == (), "the flag falls"
+
+
+def last(*, at_s=None, held_s=None):
+    def when(seconds):
+        return None if seconds is None else ago(seconds)
+
+    return LastAnswer(when(at_s), {}, {}, when(held_s), NOW)
+
+
+@pytest.mark.parametrize(
+    ("answer", "then"),
+    [
+        (last(at_s=30, held_s=500), Fallback.USE),
+        (last(at_s=30.1, held_s=500), Fallback.TRIP),
+        (last(at_s=500, held_s=30), Fallback.WAIT),  # held only since: nobody can have seen it for longer
+        (last(at_s=500, held_s=30.1), Fallback.TRIP),
+        (last(held_s=30), Fallback.WAIT),
+        (last(held_s=30.1), Fallback.TRIP),
+        (last(), Fallback.TRIP),
+    ],
+)
+def test_a_limited_venues_last_answer_counts_for_half_a_minute(answer, then):
+    assert fallback(answer) is then
+
+
+def test_an_old_answer_verifies_and_proves_nothing_else():
+    held = {"1": TokenFold(D(4), D(4), D(4))}
+    same = replace(last(at_s=1), traded={"1": D(4)}, balances={"1": D(4)})
+    assert verify_by_last(holdings(tokens=held), same).verified
+    other = replace(last(at_s=1), traded={"2": D(4)}, balances={"2": D(4)})
+    found = verify_by_last(
+        holdings(tokens=held, blind_since=ago(60), short_since=ago(60), flagged=True), other
+    )
+    assert (found.verified, found.unknown, found.trips, found.short, found.orphaned) == (
+        False,
+        (),
+        False,
+        (),
+        None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "reason"),
+    [
+        ({}, TripReason.STOP_LOSS_BLIND),
+        ({"stop_loss": None}, TripReason.TAKE_PROFIT_BLIND),
+        ({"stop_loss": None, "trailing_stop": D("0.1")}, TripReason.STOP_LOSS_BLIND),
+        ({"stop_loss": None, "take_profit": None}, TripReason.STOP_LOSS_BLIND),
+    ],
+)
+def test_a_trip_says_which_exits_are_blind(rules, reason):
+    assert blind_reason(Controls(**rules)) is reason
 
 
 def trade(side, state, shares):

@@ -1,0 +1,1 @@
+"""The ten runtime assertions on real rows (R10)."""

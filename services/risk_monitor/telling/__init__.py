@@ -1,0 +1,1 @@
+"""What people are told while it is so, and no longer (O4)."""
