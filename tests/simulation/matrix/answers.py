@@ -60,11 +60,15 @@ _ALL = (
     _event("events_reordered", "reorder_events", seconds=0.7),
     Answer("stale_balances", "balance", ({"name": "stale_balance", "times": -1, "seconds": 2.5},)),
 )
+RESTS = _order("rests", "resting", matched=False, seconds=6)
+"""What a cancel needs: an order that rests although it was not meant to, until its window is over."""
 ANSWERS: Mapping[str, Answer] = MappingProxyType({answer.name: answer for answer in _ALL})
 
 
 def arming(answer: Answer, act: str, wallet: str) -> Iterator[dict[str, Any]]:
     """Yield what the simulator is told, so that this answer meets one act (entry, exit, cancel, redeem) of one wallet."""
+    if act == "cancel" and answer.name == "resting":
+        return  # it rests already
     for fault in answer.faults:
         yield {**fault, "match": {**_match(answer.kind, act), "wallet": wallet.lower()}}
 

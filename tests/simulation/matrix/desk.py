@@ -59,7 +59,7 @@ class CellDesk:
     _beat_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.hands = Hands(self._url)
+        self.hands = Hands(self._url, on_lost=self._revive)
 
     def _url(self, role: str) -> str:
         return self.server.url(self.database, "postgres" if role == "owner" else f"onebook_{role}")
@@ -98,6 +98,7 @@ class CellDesk:
             "DATABASE_URL": self._url("execution"),
             "TRADING_MODE": "LIVE",
             "CONFIRM_LIVE_TRADING": "true",
+            "PREFLIGHT_WAIVED": "durability",
             "SIGNING_KEYS": json.dumps({ACCOUNT: signing}),
         }
         self._environment = {
@@ -147,8 +148,7 @@ class CellDesk:
 
     def supervise(self) -> None:
         """Do what the platform does: restart what died, thaw what was frozen once another has taken over."""
-        if not self.server.is_alive:
-            self.server.revive()
+        self._revive()
         now = CLOCK.monotonic()
         for name, process in list(self._running.items()):
             if not process.alive:
@@ -163,6 +163,10 @@ class CellDesk:
         self._thaw(now)
         if now >= self._beat_at:
             self.beat()
+
+    def _revive(self) -> None:
+        if not self.server.is_alive:
+            self.server.revive()
 
     def hold_executors(self) -> None:
         """Keep both executors dead until they are let go: the reconciler finds everything alone."""

@@ -18,8 +18,9 @@ _AGAIN_AFTER_S = 0.1
 class Hands:
     """Connections by role, made when first needed and made anew when lost; for one thread."""
 
-    def __init__(self, url_of: Callable[[str], str]) -> None:
+    def __init__(self, url_of: Callable[[str], str], *, on_lost: Callable[[], None]) -> None:
         self._url_of = url_of
+        self._on_lost = on_lost
         self._open: dict[str, psycopg.Connection[Row]] = {}
         self._thread = threading.get_ident()
 
@@ -40,6 +41,7 @@ class Hands:
                 self._drop(role)
                 if attempt * _AGAIN_AFTER_S > PATIENCE_S:
                     raise
+                self._on_lost()
                 time.sleep(_AGAIN_AFTER_S)
         raise AssertionError("unreachable")
 

@@ -61,6 +61,7 @@ def numbers(
         "seed": seed,
         "seconds": round(seconds),
         "restarts": sum(result.restarts for result in everything),
+        "played_again": sum(result.tries - 1 for result in everything),
         "acts": dict(Counter(blow.act for result in everything for blow in result.cell.blows)),
         "point_names": list(FULL_NAMES),
         "answer_names": list(ANSWERS),

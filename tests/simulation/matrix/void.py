@@ -12,6 +12,8 @@ def void_reason(point: str, answer: str) -> str | None:
         return "nothing was placed, so nothing trades: there is nothing to confirm or redeem"
     if head == "redeem" and not played.matched and played.kind == "order":
         return "nothing that was bought stays bought: there is nothing to redeem"
+    if head == "cancel" and answer != "resting" and played.kind in {"plain", "order"}:
+        return "an order so answered does not rest: there is nothing to cancel"
     if head == "trade" and answer == "events_lost":
         return "the channel never tells of the trade"
     return None
