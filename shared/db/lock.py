@@ -36,6 +36,8 @@ LOCK_LIMITS: Mapping[str, str] = {
     "idle_in_transaction_session_timeout": "500ms",
     "client_connection_check_interval": "500ms",
     "default_transaction_isolation": r"read\ committed",
+    # What a claim runs is planned once a session; by default each statement is planned anew five times.
+    "plan_cache_mode": "force_generic_plan",
     "timezone": "UTC",
 }
 
@@ -84,14 +86,18 @@ class LockSession:
         now = self._clock.boottime()
         return now - committed_at_boottime <= SEND_WITHIN_S and now < self.deadline
 
-    async def call(self, statement: QueryNoTemplate, parameters: Params) -> Row:
+    async def call(self, statement: QueryNoTemplate, parameters: Params | None) -> Row:
         """Run one statement that returns one row, and return it by column name.
 
         Raises LockLost when the connection failed; a refusal of the database comes out as the psycopg.Error it is.
         """
-        row = await self._exchange(statement, parameters, within_s=ANSWER_WITHIN_S)
+        row = await self.find(statement, parameters)
         assert row is not None
         return row
+
+    async def find(self, statement: QueryNoTemplate, parameters: Params | None) -> Row | None:
+        """Run one statement and return its first row, None when it has none; raises as ``call``."""
+        return await self._exchange(statement, parameters, within_s=ANSWER_WITHIN_S)
 
     async def ping(self) -> None:
         """Renew the lease; raises LockLost."""
@@ -119,7 +125,7 @@ class LockSession:
             try:
                 with severed_after(self._connection, within_s):
                     cursor = self._connection.cursor(row_factory=dict_row)
-                    await cursor.execute(statement, parameters)
+                    await cursor.execute(statement, parameters, prepare=True)
                     row = await cursor.fetchone()
             except psycopg.Error as error:
                 if is_connection_error(error) or self._connection.closed:

@@ -14,7 +14,7 @@ def make_app(url: str) -> procrastinate.App:
 
     @app.task(name="hop")
     async def hop(number: int) -> None:
-        at = CLOCK.monotonic()
+        at = CLOCK.now().isoformat()
         sys.stdout.write(json.dumps({"at": at, "number": number}) + "\n")
         sys.stdout.flush()
 

@@ -47,7 +47,7 @@ class Incoming(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if data.startswith(ORDER):
-            self._order = {"at": CLOCK.monotonic(), "wall": CLOCK.now().isoformat()}
+            self._order = {"at": CLOCK.now().isoformat()}
             self._order_bytes = b""
         if self._order is not None:
             self._order_bytes += data

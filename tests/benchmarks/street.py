@@ -8,8 +8,9 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from psycopg.types.json import Jsonb
@@ -42,10 +43,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """A signal that was committed; ``at`` is when its committer knew, seconds of the monotonic clock."""
+    """A signal that was committed, by this transaction."""
 
     signal_id: str
-    at: float
+    transaction: str
 
 
 @dataclass
@@ -100,8 +101,28 @@ class Deployment:
                 amount_usdc=amount_usdc,
                 risk=Jsonb(RISK),
             )
-            place.desk.do("signal_engine", "SELECT pg_notify('signal_created', %s)", place.signal_id)
-        return Said(place.signal_id, CLOCK.monotonic())
+            transaction = place.desk.do(
+                "signal_engine",
+                "SELECT pg_current_xact_id()::text FROM pg_notify('signal_created', %s)",
+                place.signal_id,
+            )
+        return Said(place.signal_id, transaction)
+
+    def committed_at(self, said: Said) -> datetime:
+        """Return when the server committed a signal."""
+        row = self.desk.one("SELECT pg_xact_commit_timestamp(%s::text::xid) AS at", said.transaction)
+        return cast("datetime", row["at"])
+
+    def why_unsent(self, said: Said) -> str | None:
+        """Return why the Book says that no order of a signal went out, None while it does not say so."""
+        found = self.desk.one(
+            "SELECT coalesce(s.refusal, s.state) AS signal, o.state, o.reason FROM signals s"
+            " LEFT JOIN orders o USING (signal_id) WHERE signal_id = %s",
+            said.signal_id,
+        )
+        if found["state"] == "NOT_SENT":
+            return f"NOT_SENT: {found['reason']}"
+        return None if found["signal"] in {"NEW", "ORDERED"} else str(found["signal"])
 
     def settled(self, said: Said) -> dict[str, Any]:
         """Wait until the signal's order is answered and explained, and nothing of it is under way; returns its row."""
@@ -112,11 +133,6 @@ class Deployment:
                 " AND (explained OR state NOT IN ('FILLED', 'LIVE', 'DELAYED'))",
                 said.signal_id,
             )
-            refused = self.desk.all(
-                "SELECT refusal FROM signals WHERE signal_id = %s AND state IN ('REFUSED', 'EXPIRED')",
-                said.signal_id,
-            )
-            assert not refused, refused
             return rows[0] if rows else None
 
         found: dict[str, Any] = until("the order is explained", look)
@@ -135,7 +151,11 @@ class Deployment:
         with running(
             "services.execution", environment | {"INSTANCE": name}, self.first.folder / f"{name}.log"
         ) as process:
-            yield process
+            try:
+                yield process
+            except AssertionError as failed:
+                failed.add_note(f"the end of {name}'s log:\n{process.output()[-2000:]}")
+                raise
 
     def lead(self, process: Running, *, after: int) -> int:
         """Wait until an executor leads, and until it has read every market and balance it needs."""

@@ -5,8 +5,6 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Row
-
 from shared.domain.books import Book, Level
 from shared.domain.ids import TokenId
 from shared.domain.signals import RiskParameters
@@ -18,7 +16,7 @@ def milliseconds(value: Decimal) -> timedelta:
     return timedelta(microseconds=int(value * 1000))
 
 
-def read_book(row: Row[Any]) -> Book | None:
+def read_book(row: Any) -> Book | None:
     """Return the token's book of a row that has its columns, None when no book is stored."""
     if row.bids is None:
         return None
