@@ -35,7 +35,7 @@ async def ask_exit(database: Database, watched: Watched, decision: ExitDecision)
         "verified_at": watched.verified_at,
     }
     async with database.begin() as tx:
-        return await lifecycle.request_exit(
+        return await safeguards.request_exit(
             tx,
             watched.position_id,
             decision.reason,
@@ -48,7 +48,7 @@ async def ask_exit(database: Database, watched: Watched, decision: ExitDecision)
 async def note_peak(database: Database, watched: Watched, bid: Price) -> None:
     """Raise the highest bid a trailing stop trails."""
     async with database.begin() as tx:
-        await lifecycle.note_peak(tx, watched.position_id, bid)
+        await safeguards.note_peak(tx, watched.position_id, bid)
 
 
 async def report_blind(database: Database, watched: Watched, why: Blindness) -> None:

@@ -23,7 +23,6 @@ from shared.domain.ids import (
     AccountId,
     Epoch,
     OrderId,
-    PositionId,
     RedemptionId,
     SignalId,
     TokenId,
@@ -33,7 +32,6 @@ from shared.domain.ids import (
 from shared.domain.modes import Mode
 from shared.domain.money import from_micro
 from shared.domain.orders import OrderEvent, OrderState
-from shared.domain.positions import ExitReason
 from shared.domain.prepared import PreparedOrder
 from shared.domain.redemptions import RedemptionEvent, RedemptionState
 from shared.domain.trades import VenueTrade
@@ -147,19 +145,6 @@ async def claim_exit(
     return ClaimAnswer(row["refused"], row["claimed_at"])
 
 
-async def claim_cancel(session: LockSession, order: OrderId, reason: str) -> str | None:
-    """Claim a cancel; returns why not, or None when it is written; raises LockLost."""
-    row = await claim(
-        session,
-        "SELECT claim_cancel(%(epoch)s, %(order)s, %(reason)s) AS refused",
-        {"epoch": session.epoch, "order": order, "reason": reason},
-    )
-    if isinstance(row, Contention):
-        return row
-    refused: str | None = row["refused"]
-    return refused
-
-
 async def claim_redeem(
     session: LockSession,
     account: AccountId,
@@ -205,7 +190,13 @@ async def record_outcome(tx: Tx, order: OrderId, event: OrderEvent, details: Det
 
 async def apply_trade(tx: Tx, trade: VenueTrade, source: str) -> TradeChange:
     """Record a venue trade once, by whatever channel it came."""
-    fields = {
+    statement = text("SELECT apply_trade(CAST(:trade AS jsonb), :source)")
+    return TradeChange(await tx.scalar(statement, {"trade": dump(trade_fields(trade)), "source": source}))
+
+
+def trade_fields(trade: VenueTrade) -> Details:
+    """Return a trade as the Book's functions take it."""
+    return {
         "order_id": trade.order_id,
         "trade_id": trade.trade_id,
         "token_id": trade.token_id,
@@ -219,8 +210,6 @@ async def apply_trade(tx: Tx, trade: VenueTrade, source: str) -> TradeChange:
         "is_taker": trade.is_taker,
         "transaction_hash": trade.transaction_hash,
     }
-    statement = text("SELECT apply_trade(CAST(:trade AS jsonb), :source)")
-    return TradeChange(await tx.scalar(statement, {"trade": dump(fields), "source": source}))
 
 
 async def reverse_trade(tx: Tx, order: OrderId, trade: TradeId, token: TokenId, source: str) -> TradeChange:
@@ -255,32 +244,6 @@ async def resolve_unknown(
     statement = text("SELECT resolve_unknown(:order, :event, :source, CAST(:details AS jsonb))")
     parameters = {"order": order, "event": event, "source": source, "details": dump(details)}
     return OrderState(await tx.scalar(statement, parameters))
-
-
-async def request_exit(
-    tx: Tx,
-    position: PositionId,
-    reason: ExitReason,
-    *,
-    trigger_price: Decimal | None,
-    observed_price: Decimal | None,
-    evidence: Details = _NONE,
-) -> bool:
-    """Ask for a position to be left; False when nothing changed (already triggered, already over)."""
-    statement = text("SELECT request_exit(:position, :reason, :trigger, :observed, CAST(:evidence AS jsonb))")
-    parameters = {
-        "position": position,
-        "reason": reason,
-        "trigger": trigger_price,
-        "observed": observed_price,
-        "evidence": dump(evidence),
-    }
-    return bool(await tx.scalar(statement, parameters))
-
-
-async def note_peak(tx: Tx, position: PositionId, bid: Decimal) -> None:
-    """Raise the highest bid seen since the entry."""
-    await tx.execute(text("SELECT note_peak(:position, :bid)"), {"position": position, "bid": bid})
 
 
 async def settle(

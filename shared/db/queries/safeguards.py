@@ -1,4 +1,4 @@
-"""The Book's API for who watches: escalation, orphans, strategies that lost their limit, days and alerts that end.
+"""The Book's API for who watches: exits, escalation, orphans, strategies that lost their limit, days and alerts that end.
 
 What each function promises stands above its SQL.
 """
@@ -9,10 +9,38 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from shared.db.engine import Tx
+from shared.db.queries.lifecycle import Details, dump
 from shared.domain.escalation import Stage
 from shared.domain.ids import AccountId, PositionId, StrategyId, TokenId
 from shared.domain.losses import Scope
 from shared.domain.modes import Mode
+from shared.domain.positions import ExitReason
+
+
+async def request_exit(
+    tx: Tx,
+    position: PositionId,
+    reason: ExitReason,
+    *,
+    trigger_price: Decimal | None,
+    observed_price: Decimal | None,
+    evidence: Details,
+) -> bool:
+    """Ask for a position to be left; False when nothing changed (already triggered, already over)."""
+    statement = text("SELECT request_exit(:position, :reason, :trigger, :observed, CAST(:evidence AS jsonb))")
+    parameters = {
+        "position": position,
+        "reason": reason,
+        "trigger": trigger_price,
+        "observed": observed_price,
+        "evidence": dump(evidence),
+    }
+    return bool(await tx.scalar(statement, parameters))
+
+
+async def note_peak(tx: Tx, position: PositionId, bid: Decimal) -> None:
+    """Raise the highest bid seen since the entry."""
+    await tx.execute(text("SELECT note_peak(:position, :bid)"), {"position": position, "bid": bid})
 
 
 async def escalate(tx: Tx, account: AccountId, mode: Mode, stage: Stage) -> bool:
