@@ -2,30 +2,25 @@
 
 import random
 from collections.abc import Sequence
-from functools import partial
 
 from services.feed_collector import actions
 from services.feed_collector.closing import CloseRecorder
 from services.feed_collector.config import CollectorSettings
-from services.feed_collector.feeds.binance import watch_binance
-from services.feed_collector.feeds.market import resync_books, watch_market, write_books
-from services.feed_collector.feeds.polybolt import watch_oracle
-from services.feed_collector.feeds.pull import LOOP_STALE_AFTER_S
+from services.feed_collector.feeds.ground import Ground
+from services.feed_collector.feeds.plans import expected, feed_loops
 from services.feed_collector.keeping import HOUSE_EVERY_S, Keeper
 from services.feed_collector.loops import Collector
 from services.feed_collector.quality.loops import Quality
+from services.feed_collector.retiring import Retirement
 from services.feed_collector.shelf import Shelf
 from services.feed_collector.tape import Tape
 from services.feed_collector.watch import Watch
 from services.feed_collector.writer import Writer, wait_for_capture
 from shared.db.engine import Database
 from shared.db.schema import require_schema
-from shared.domain.ids import Instrument
 from shared.domain.ticks import PriceTick, Source
 from shared.runtime.service import Loop, Process, Wiring, run_service
-from shared.venue.binance import BinanceFeed
-from shared.venue.market_feed import MarketFeed
-from shared.venue.polybolt import PolyboltFeed
+from shared.venue.market_pair import MarketPair
 from shared.venue.reading import PublicReading
 
 DRAIN_S = 5.0
@@ -59,17 +54,18 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
         stored=stored,
     )
     keeper = Keeper(
-        database, tape, shelf, watch, writer, clock, settings.instance, _expected(settings), clock.now()
+        database, tape, shelf, watch, writer, clock, settings.instance, expected(settings), clock.now()
     )
     await keeper.keep_partitions(clock.now().date())
     await keeper.write_status()
     process.on_exit(keeper.write_status)
     chance = random.Random(f"{settings.instance}:{clock.boottime()}")  # noqa: S311 jitter is no secret
-    market = MarketFeed(settings.market_stream_url, clock, chance)
+    market = MarketPair(settings.market_stream_url, clock, chance)
+    ground = Ground(settings, clock, chance, database, reading, tape, shelf, watch, market)
     collector = Collector(settings, database, reading, tape, shelf, watch, clock, market)
     return Wiring(
         loops=[
-            *_feed_loops(collector, keeper, chance),
+            *feed_loops(ground),
             Loop("write_ticks", writer.run, drain_s=DRAIN_S),
             Loop("discover", collector.discover, stale_after_s=PATIENT_S),
             Loop("advance", collector.advance),
@@ -94,48 +90,6 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
     )
 
 
-def _feed_loops(collector: Collector, keeper: Keeper, chance: random.Random) -> list[Loop]:
-    """Return one loop a feed, and those that bring the books into the Book."""
-    settings, clock, tape, shelf = collector.settings, collector.clock, collector.tape, collector.shelf
-    binance = BinanceFeed(settings.binance_url, clock, chance, instruments=settings.instruments)
-    loops = [
-        Loop("binance", partial(watch_binance, feed=binance, tape=tape), LOOP_STALE_AFTER_S),
-        Loop(
-            "market",
-            partial(
-                watch_market,
-                feed=collector.market,
-                shelf=shelf,
-                tape=tape,
-                watch=collector.watch,
-                clock=clock,
-            ),
-            LOOP_STALE_AFTER_S,
-        ),
-        Loop(
-            "books",
-            partial(write_books, database=keeper.database, shelf=shelf, watch=collector.watch, clock=clock),
-        ),
-        Loop("resync", partial(resync_books, reading=collector.reading, shelf=shelf, clock=clock), PATIENT_S),
-    ]
-    credentials = settings.feed_credentials
-    if credentials is not None:
-
-        def make(lookback_s: int) -> PolyboltFeed:
-            return PolyboltFeed(
-                settings.polybolt_url,
-                credentials,
-                clock,
-                chance,
-                instruments=settings.instruments,
-                lookback_s=lookback_s,
-            )
-
-        oracle = partial(watch_oracle, make=make, watch=collector.watch, tape=tape)
-        loops.append(Loop("polybolt", oracle, LOOP_STALE_AFTER_S))
-    return loops
-
-
 def _quality_loops(quality: Quality) -> list[Loop]:
     """Return what judges the recording while it is made."""
     return [
@@ -143,16 +97,6 @@ def _quality_loops(quality: Quality) -> list[Loop]:
         Loop("clocks", quality.keep_clocks, stale_after_s=PATIENT_S),
         Loop("completeness", quality.keep_completeness, stale_after_s=PATIENT_S),
         Loop("lags", quality.keep_lags, stale_after_s=PATIENT_S),
-    ]
-
-
-def _expected(settings: CollectorSettings) -> list[tuple[Source, Instrument]]:
-    """Return the feeds that should speak: the oracle only where we may listen to it."""
-    oracle = (Source.CHAINLINK, Source.CHAINLINK_TWAP) if settings.feed_credentials is not None else ()
-    return [
-        (source, instrument)
-        for source in (Source.BINANCE, *oracle, Source.POLYMARKET)
-        for instrument in settings.instruments
     ]
 
 

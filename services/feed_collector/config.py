@@ -2,9 +2,10 @@
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import NoDecode
 
+from shared.db.tick_archive import folder_of
 from shared.domain.ids import Instrument
 from shared.venue.credentials import Credentials
 from shared.venue.settings import VenueSettings
@@ -49,10 +50,25 @@ class CollectorSettings(VenueSettings):
     instance: str = Field(
         default="feed_collector", min_length=1, description="name of this process in the Book"
     )
+    archive_address: str | None = Field(
+        default=None, description="folder in which a day of ticks is archived before it is dropped"
+    )
     feed_api_key: SecretStr | None = None
     feed_api_secret: SecretStr | None = None
     feed_api_passphrase: SecretStr | None = None
     feed_api_address: str | None = None
+    rtds_url: str = Field(
+        default="", description="the oracle's older feed, a second source; empty: not watched"
+    )
+    pyth_url: str = "https://pyth.dourolabs.app/hermes"
+    pyth_api_key: SecretStr | None = Field(default=None, description="of Pyth's Hermes; none: not watched")
+
+    @field_validator("archive_address")
+    @classmethod
+    def _check_archive(cls, value: str | None) -> str | None:
+        if value is not None and not folder_of(value).is_absolute():
+            raise ValueError(f"{value!r} is no absolute folder")
+        return value
 
     @model_validator(mode="after")
     def _check_credentials(self) -> "CollectorSettings":

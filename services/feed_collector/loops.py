@@ -29,7 +29,7 @@ from shared.observability.logs import get_logger
 from shared.runtime.clock import Clock
 from shared.runtime.pulse import LoopPulse
 from shared.venue.listings import Discovery
-from shared.venue.market_feed import MarketFeed
+from shared.venue.market_pair import MarketPair
 from shared.venue.reading import PublicReading
 from shared.venue.refusals import VenueProblem
 
@@ -60,7 +60,7 @@ class Collector:
     shelf: Shelf
     watch: Watch
     clock: Clock
-    market: MarketFeed
+    market: MarketPair
     said: set[tuple[WindowId, str]] = field(default_factory=set)
     """Listings already reported as refused: each is logged once."""
     overdue: set[WindowId] = field(default_factory=set)

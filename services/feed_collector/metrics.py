@@ -12,6 +12,9 @@ OUT_OF_ORDER = Counter(
     "feed_collector_out_of_order_total", "Events older than one before them, by feed.", ["feed"]
 )
 MALFORMED = Counter("feed_collector_malformed_total", "Frames not understood, by feed.", ["feed"])
+FRAMES_MISSED = Counter(
+    "feed_collector_missed_frames_total", "Frames a feed's own numbers say we did not get, by feed.", ["feed"]
+)
 CONNECTIONS = Counter("feed_collector_connections_total", "Times a feed was connected, by feed.", ["feed"])
 FEED_AGE_S = Gauge(
     "feed_collector_feed_age_seconds",

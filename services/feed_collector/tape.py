@@ -26,7 +26,7 @@ from shared.domain.ids import Instrument
 from shared.domain.settlement import Reading
 from shared.domain.ticks import PriceTick, Source
 from shared.observability.logs import get_logger
-from shared.venue.events import FastPrice, FastQuote, OracleKind, OraclePrice, Unreadable
+from shared.venue.events import AggregatePrice, FastPrice, FastQuote, OracleKind, OraclePrice, Unreadable
 
 QUEUE_MAX = 100_000
 CHANGES_MAX = 10_000
@@ -162,11 +162,30 @@ class Tape:
                 return  # sent again with each connection: no duplicate of the source's making
         else:
             news.heard(event.sent_at, event.received_at)
-        if news.judged(_serial(event.observed_at)) is Novelty.DUPLICATE:
+        novelty = news.judged(_serial(event.observed_at))
+        if novelty is Novelty.DUPLICATE:
             return
-        self._note_change(news, event.price, event.observed_at, event.received_at)
+        if novelty is Novelty.NEW:
+            self._note_change(news, event.price, event.observed_at, event.received_at)
         self._put(
             news, PriceTick(event.instrument, source, event.price, event.observed_at, event.received_at)
+        )
+
+    def knows(self, event: OraclePrice) -> bool:
+        """Return whether an oracle's price was taken before, by whichever feed."""
+        source = Source.CHAINLINK_TWAP if event.kind is OracleKind.TWAP else Source.CHAINLINK
+        seen, serial = self.feed(source, event.instrument).seen, _serial(event.observed_at)
+        return serial in seen.recent or serial == seen.last
+
+    def aggregate(self, event: AggregatePrice) -> None:
+        """Take a price of Pyth."""
+        news = self.feed(Source.PYTH, event.instrument)
+        news.heard(event.published_at, event.received_at)
+        if news.judged(event.serial) is Novelty.DUPLICATE:
+            return
+        self._put(
+            news,
+            PriceTick(event.instrument, Source.PYTH, event.price, event.published_at, event.received_at),
         )
 
     def mid(self, tick: PriceTick) -> None:
@@ -216,7 +235,8 @@ class Tape:
     def _put(self, news: FeedNews, tick: PriceTick) -> None:
         self.received += 1
         news.ticks += 1
-        news.last_price = tick.price
+        if tick.source_at is None or news.last_source_at is None or tick.source_at >= news.last_source_at:
+            news.last_price = tick.price  # one that came late is no news of now
         if tick.source_at is not None:
             news.last_source_at = max(news.last_source_at or tick.source_at, tick.source_at)
             if tick.source is not Source.POLYMARKET:

@@ -18,6 +18,8 @@ class Source(StrEnum):
     """The venue's reference price, instantaneous."""
     CHAINLINK_TWAP = "chainlink_twap"
     """Its running average over the windows' look-back: what settles."""
+    PYTH = "pyth"
+    """An independent aggregate of many exchanges."""
     POLYMARKET = "polymarket"
     """The middle of a token's book."""
 
@@ -29,6 +31,7 @@ STALE_AFTER: Mapping[Source, timedelta] = MappingProxyType(
         Source.BINANCE: timedelta(seconds=5),
         Source.CHAINLINK: timedelta(seconds=60),
         Source.CHAINLINK_TWAP: timedelta(seconds=60),
+        Source.PYTH: timedelta(seconds=10),
         Source.POLYMARKET: timedelta(seconds=10),
     }
 )

@@ -40,6 +40,15 @@ class Renewed:
 
 
 @dataclass(frozen=True, slots=True)
+class TookOver:
+    """The second of two connections leads from now on: what the first said last may be old; snapshots follow."""
+
+    feed: str
+    at: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Unreadable:
     """A frame that was not understood; counted and shown, never raised."""
 
@@ -243,4 +252,4 @@ class AggregatePrice:
     received_at: datetime
 
 
-FeedState: TypeAlias = Connected | Renewed | Disconnected | Unreadable
+FeedState: TypeAlias = Connected | Renewed | Disconnected | TookOver | Unreadable

@@ -9,7 +9,7 @@ from services.feed_collector.tape import Tape
 from shared.domain.ticks import Source
 from shared.observability.logs import get_logger
 from shared.runtime.pulse import LoopPulse
-from shared.venue.events import Connected, Disconnected, FeedState, Renewed, Unreadable
+from shared.venue.events import Connected, Disconnected, FeedState, Renewed, TookOver, Unreadable
 from shared.venue.stream import Feed
 
 WAIT_S = 12.0
@@ -49,6 +49,8 @@ def note_state(tape: Tape, source: Source, state: FeedState) -> None:
         case Renewed():
             CONNECTIONS.labels(source.value).inc()
             log.info("feed_renewed", feed=source.value)
+        case TookOver():
+            log.warning("feed_taken_over", feed=source.value, reason=state.reason)
         case Disconnected():
             log.warning(
                 "feed_disconnected",

@@ -10,7 +10,7 @@ from services.feed_collector.tape import EVERY, Tape
 from shared.db.queries.feeds import FeedRow
 from shared.domain.ids import Instrument
 from shared.domain.ticks import Source
-from shared.venue.events import FastPrice, FastQuote, OracleKind, OraclePrice, Unreadable
+from shared.venue.events import AggregatePrice, FastPrice, FastQuote, OracleKind, OraclePrice, Unreadable
 
 START = datetime(2026, 10, 5, 23, 0, tzinfo=UTC)
 BTC = Instrument("BTC")
@@ -157,3 +157,33 @@ def test_the_writer_is_woken_by_a_price_and_rests_when_all_are_taken():
     assert tape.arrived.is_set()
     tape.take(1)
     assert not tape.arrived.is_set()
+
+
+def test_a_late_price_is_kept_but_is_neither_the_last_nor_a_change():
+    tape = Tape()
+    for seconds, price in ((1, "60000"), (3, "60003"), (2, "60002")):
+        tape.oracle(oracle(seconds, price))
+    assert [tick.price for tick in tape.take(10)] == [60000, 60003, 60002]
+    assert tape.feed(Source.CHAINLINK, BTC).last_price == 60003
+    assert [change.new_price for change in tape.take_changes()] == [60000, 60003]
+
+
+def test_it_is_known_what_another_feed_has_told():
+    tape = Tape()
+    tape.oracle(oracle(1))
+    assert tape.knows(oracle(1))
+    assert not tape.knows(oracle(2))
+    assert not tape.knows(oracle(1, kind=OracleKind.TWAP))
+
+
+def test_an_aggregate_is_stored_once_by_its_serial_though_its_time_is_in_whole_seconds():
+    def aggregate(serial):
+        return AggregatePrice(BTC, Decimal("60000.5"), Decimal(2), serial, after(1), after(1.3))
+
+    tape = Tape()
+    for serial in (7, 7, 8):
+        tape.aggregate(aggregate(serial))
+    assert [(tick.source, tick.price, tick.source_at) for tick in tape.take(10)] == [
+        (Source.PYTH, Decimal("60000.5"), after(1))
+    ] * 2
+    assert tape.feed(Source.PYTH, BTC).duplicates == 1
