@@ -142,6 +142,17 @@ def epochs_out_of_order(history: Sequence[Operation], rows: Rows) -> Iterator[st
             yield f"epoch {later.answer} after {earlier.answer}"
 
 
+def claimed_before_compared(history: Sequence[Operation], rows: Rows) -> Iterator[str]:
+    """Nothing is claimed before the reconciler said of the epoch that Book and venue agree (X1)."""
+    del rows
+    compared: dict[int, float] = {}
+    for each in of(history, "mark"):
+        compared.setdefault(each.value["epoch"], each.invoked_at)
+    for claim in of(history, "claim", End.OK):
+        if compared.get(claim.value["epoch"], NEVER) > claim.last_at:
+            yield f"{claim.value['order']} by epoch {claim.value['epoch']}"
+
+
 def sent_wrongly(history: Sequence[Operation], rows: Rows) -> Iterator[str]:
     """An order is sent once, after its claim, soon after it; one sent under a newer epoch was held for Unknown (E2 to E4)."""
     claims = {each.value["order"]: each for each in of(history, "claim", End.OK)}

@@ -14,7 +14,7 @@ from tests.simulation.history.street import ACCOUNTS, MODE
 
 SWITCHES = ("PAUSE", "FLATTEN", "EMERGENCY")
 LIMITS = {
-    "max_open_positions": ("2", "4", "8"),
+    "max_open_positions": ("2", "4", "8", "8"),
     "max_exposure_usd": ("8", "16", "25"),
     "max_instrument_usd": ("6", "12", "15"),
     "max_position_usd": ("3", "5", "5", "5"),
@@ -128,7 +128,7 @@ def trip(client: Client) -> None:
 
 def reset(client: Client) -> None:
     """Reset open breakers as soon as the Book lets one; and begin a session now and then, so that losses do not add up."""
-    while not client.pause(0.05, 0.15):
+    while not client.pause(0.1, 0.3):
         for (account,) in client.ask(
             "SELECT account_id FROM trading_gate WHERE breaker = 'OPEN' AND mode = %s", MODE
         ):

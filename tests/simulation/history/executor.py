@@ -85,8 +85,8 @@ class Executor:
                     connection = await asyncio.to_thread(psycopg.connect, self.url, autocommit=True)
 
     async def _turn(self, session: LockSession, connection: psycopg.Connection[Any]) -> None:
-        found = await asyncio.to_thread(new_signals, connection)
-        if self.chance.randint(0, 3) == 0:
+        found = await asyncio.to_thread(new_signals, connection, hopeful=self.chance.randint(0, 1) > 0)
+        if self.chance.randint(0, 9) == 0:
             await self._redeem(session, connection)
         if not found:
             await asyncio.sleep(0.01)
@@ -94,7 +94,7 @@ class Executor:
         chosen = self.chance.choice(found)
         spends = self.chance.choice(list(SPENDS))
         order = entry(chosen["signal_id"], spends)
-        epoch = session.epoch - (self.chance.randint(0, 19) == 0)  # now and then one that is over
+        epoch = session.epoch - (self.chance.randint(0, 9) == 0)  # now and then one that is over
         value = {
             "epoch": epoch, "account": chosen["account_id"], "signal": chosen["signal_id"], "order": order["order_id"],
             "window": chosen["window_id"], "strategy": chosen["strategy_id"], "reserved": order["reserved_usdc"],

@@ -11,6 +11,7 @@ RULES: Mapping[str, checker.Rule] = {
     "claimed after a stop": checker.claimed_after_a_stop,
     "claimed by the past": checker.claimed_by_the_past,
     "epochs out of order": checker.epochs_out_of_order,
+    "claimed before compared": checker.claimed_before_compared,
     "sent wrongly": checker.sent_wrongly,
     "not durable": checker.not_durable,
     "lost at the venue": checker.lost_at_the_venue,

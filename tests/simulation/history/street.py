@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from tests.factories import CLOCK, DOWN_TOKEN, UP_TOKEN, WATCHDOGS, order_hash
 
 MODE = "LIVE"
-ACCOUNTS = ("red", "blue", "green", "grey")
+ACCOUNTS = ("red", "blue", "green", "grey", "white", "black")
 STRATEGIES = ("canary", "other")
 INSTRUMENTS = ("BTC", "ETH")
 SPENDS = {"2": "2.14", "3.50": "3.745", "4.67": "4.9969"}
@@ -130,12 +130,16 @@ def add_signal(
     )
 
 
-def new_signals(connection: psycopg.Connection[Any]) -> Sequence[dict[str, Any]]:
-    """Return signals nobody decided yet, newest first."""
+def new_signals(connection: psycopg.Connection[Any], *, hopeful: bool) -> Sequence[dict[str, Any]]:
+    """Return signals nobody decided yet, newest first; when hopeful, those alone that nothing known stands against."""
     with connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(
-            "SELECT signal_id, account_id, strategy_id, window_id, instrument FROM signals"
-            " WHERE state = 'NEW' AND expires_at > clock_timestamp() ORDER BY made_at DESC LIMIT 20"
+            "SELECT s.signal_id, s.account_id, s.strategy_id, s.window_id FROM signals s JOIN windows w USING (window_id)"
+            " JOIN trading_gate g USING (account_id, mode) WHERE s.state = 'NEW' AND s.expires_at > clock_timestamp()"
+            " AND (NOT %s OR (g.breaker = 'CLOSED' AND g.kill_switch = 'OFF' AND w.closes_at > clock_timestamp() + interval '3.2 s'"
+            " AND NOT EXISTS (SELECT FROM active_positions p WHERE (p.account_id, p.window_id) = (s.account_id, s.window_id))))"
+            " ORDER BY s.made_at DESC LIMIT 20",
+            [hopeful],
         ).fetchall()
 
 

@@ -57,6 +57,7 @@ def entry(number: float, source: str, sink: str, amount: str, kind: str, name: s
 
 HISTORY: History = (
     op("take_epoch", 1, answer=1),
+    op("mark", 1.5, epoch=1),
     op("deposit", 2, reference="d", amount="20"),
     claim("x", 10),
     send("x", 10.05),
@@ -89,7 +90,7 @@ UNKNOWN = replace(
     balances={("a", "EXTERNAL"): D(-20), ("a", "CASH"): D("17.86"), ("a", "RESERVED"): D("2.14")},
 )
 UNKNOWN_HISTORY = (
-    *HISTORY[:3],
+    *HISTORY[:4],
     send("x", 10.05, shares="0"),
     op("record", 10.1, order="x", event="LOST", answer="UNKNOWN"),
 )
@@ -154,22 +155,25 @@ FORGED: dict[str, tuple[str, Callable[[], tuple[History, Rows]]]] = {
     "an epoch taken twice": (
         "epochs out of order", lambda: ((*HISTORY, op("take_epoch", 0.5, answer=1)), ROWS)),
     "an epoch that goes back": ("epochs out of order", lambda: ((*HISTORY, op("take_epoch", 0, answer=3)), ROWS)),
+    "claimed before anyone compared": ("claimed before compared", lambda: ((HISTORY[0], *HISTORY[2:]), ROWS)),
+    "claimed before the comparison began": (
+        "claimed before compared", lambda: ((HISTORY[0], *HISTORY[2:], op("mark", 10.02, epoch=1)), ROWS)),
     "sent twice": ("sent wrongly", lambda: ((*HISTORY, send("x", 10.06)), ROWS)),
     "sent before its claim was answered": (
-        "sent wrongly", lambda: ((*HISTORY[:3], send("x", 10.005), *HISTORY[4:]), ROWS)),
-    "sent too late": ("sent wrongly", lambda: ((*HISTORY[:3], send("x", 10.2), *HISTORY[4:]), ROWS)),
+        "sent wrongly", lambda: ((*HISTORY[:4], send("x", 10.005), *HISTORY[5:]), ROWS)),
+    "sent too late": ("sent wrongly", lambda: ((*HISTORY[:4], send("x", 10.2), *HISTORY[5:]), ROWS)),
     "sent by one who was succeeded, and held by nobody": (
         "sent wrongly", lambda: ((*HISTORY, op("take_epoch", 10.02, answer=2)), ROWS)),
     "claimed and not there": (
         "not durable", lambda: ((*HISTORY, claim("z", 40)), ROWS)),
     "refused and there": (
-        "not durable", lambda: ((*HISTORY[:2], claim("x", 10, end=End.FAIL, answer="KILL_SWITCH")), ROWS)),
-    "there and never claimed": ("not durable", lambda: (HISTORY[:2], ROWS)),
+        "not durable", lambda: ((*HISTORY[:3], claim("x", 10, end=End.FAIL, answer="KILL_SWITCH")), ROWS)),
+    "there and never claimed": ("not durable", lambda: (HISTORY[:3], ROWS)),
     "a trade recorded and not there": (
         "not durable", lambda: ((*HISTORY, op("trade", 12, order="x", trade="t2")), ROWS)),
     "bought at the venue and not in the Book": ("lost at the venue", lambda: (HISTORY, replace(ROWS, fills=()))),
     "bought in the Book and not at the venue": (
-        "lost at the venue", lambda: ((*HISTORY[:3], send("x", 10.05, shares="0"), *HISTORY[4:]), ROWS)),
+        "lost at the venue", lambda: ((*HISTORY[:4], send("x", 10.05, shares="0"), *HISTORY[5:]), ROWS)),
     "a bucket overdrawn": (
         "moved from nowhere", lambda: (HISTORY, replace(ROWS, ledger=(*ROWS.ledger, entry(14, "RESERVED", "CASH", "1", "x"))))),
     "a balance that is not the fold": (

@@ -62,7 +62,7 @@ def signals(client: Client) -> None:
 
 def marks(client: Client) -> None:
     """Say of each new epoch that it was compared: nothing is claimed before."""
-    while not client.pause(0.02):
+    while not client.pause(0.1, 0.5, 1.5):
         for (epoch,) in client.ask("SELECT epoch FROM executor_epochs WHERE reconciled_at IS NULL"):
             client.call("mark", {"epoch": epoch}, "SELECT mark_reconciled(%s, '{}')", epoch)
 
@@ -112,6 +112,10 @@ def find_out_once(client: Client, sent: Sent) -> None:
             _learn(client, order, state, "KILLED", {})
         elif is_over and state == "UNKNOWN":
             _learn(client, order, state, "PROVED_ABSENT", PROOFS)
+    for (order,) in client.ask(
+        "SELECT order_id FROM fills WHERE state IN ('MATCHED', 'RETRYING') AND changed_at < now() - interval '1 second'"
+    ):
+        trade(client, sent.fates, order, "CONFIRMED")
     for (window,) in client.ask(
         f"SELECT DISTINCT window_id FROM positions JOIN windows w USING (window_id) WHERE {over} AND w.state <> 'RESOLVED'"
     ):
