@@ -276,7 +276,7 @@ async def resting_orders(database: Database) -> list[Resting]:
 
 async def claim_cancel(session: LockSession, order: OrderId, reason: str) -> str | None:
     """Write a cancel down before it is sent; returns why not (E16)."""
-    return await lifecycle.claim_cancel(session, order, reason)
+    return await resting.claim_cancel(session, order, reason)
 
 
 async def record_cancel(

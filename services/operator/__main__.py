@@ -7,6 +7,8 @@ from services.operator.accounts import account_app, session_app
 from services.operator.canary.command import canary_app
 from services.operator.capture.gaps import check_gaps
 from services.operator.capture.replaying import replay_batches
+from services.operator.orders.commands import adopt, cancel, unknown
+from services.operator.preflight import preflight
 from services.operator.switches import breaker_app, control_app
 
 app = typer.Typer(
@@ -28,6 +30,10 @@ for command in (
     reports.partitions,
     replay_batches,
     check_gaps,
+    preflight,
+    cancel,
+    unknown,
+    adopt,
 ):
     app.command()(command)
 app.command("doctor")(reports.diagnose)

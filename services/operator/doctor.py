@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from services.operator.actions import Proof
 from services.operator.queries import AccountState, Ground, Heartbeat
+from shared.domain.preflight import Finding
 
 SERVICES = ("feed_collector", "signal_engine", "execution", "risk_monitor", "reconciler")
 """Who must be alive for trading; the dashboard may be missed."""
@@ -17,16 +18,6 @@ VENUE_OFFSET_MAX_MS = Decimal(1000)
 OLDEST_POSTGRES = 15
 PARTITIONS_AHEAD_DAYS = 2
 _VERSION_UNIT = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One check: what was found, and what to do when it is not good."""
-
-    check: str
-    ok: bool
-    found: str
-    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

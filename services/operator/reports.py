@@ -13,11 +13,12 @@ from rich.text import Text
 
 from services.operator import actions, doctor, queries
 from services.operator.console import fail, in_book, say, say_data, screen
-from services.operator.doctor import Finding, Reading
+from services.operator.doctor import Reading
 from services.operator.explain import chain
 from services.operator.explain.queries import read_chain, read_legs, read_subject, read_ticks, read_verdict
 from services.operator.tables import status_page
 from shared.db.engine import Database, Tx
+from shared.domain.preflight import Finding
 from shared.runtime.clock import SystemClock
 from shared.strategies.loader import load
 
@@ -113,12 +114,12 @@ def partitions(
 def health() -> None:
     """Say of every service whether it is alive and fit; fails unless all are."""
     beats = in_book(lambda database: database.retry_read(queries.list_heartbeats))
-    _report(list(doctor.services_found(beats)))
+    report(list(doctor.services_found(beats)))
 
 
 def diagnose() -> None:
     """Find what is wrong with this deployment and say what to do; fails unless all is well."""
-    _report(doctor.examine(in_book(_examination)))
+    report(doctor.examine(in_book(_examination)))
 
 
 async def _examination(database: Database) -> Reading:
@@ -148,7 +149,8 @@ def _newest_migration() -> str:
     return head
 
 
-def _report(findings: list[Finding]) -> None:
+def report(findings: list[Finding]) -> None:
+    """Show every finding, and end with status 1 when one is not good."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for _ in range(3):
         table.add_column()

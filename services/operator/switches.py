@@ -10,6 +10,7 @@ from services.operator import actions, queries
 from services.operator.accounts import Account
 from services.operator.actions import Person
 from services.operator.console import By, ModeOption, Reason, fail, in_book, say, screen
+from services.operator.direct import cancel_everything
 from shared.domain.breaker import KillSwitch
 from shared.domain.controls import ControlInvalid, normalise
 from shared.domain.ids import AccountId
@@ -38,8 +39,21 @@ def flatten(by: By, reason: Reason, account: Accounts = None) -> None:
     _throw(KillSwitch.FLATTEN, account, Person(by, reason))
 
 
-def emergency(by: By, reason: Reason, account: Accounts = None) -> None:
+def emergency(
+    by: By,
+    reason: Reason,
+    account: Accounts = None,
+    direct: Annotated[
+        bool,
+        typer.Option(
+            "--direct", help="only cancel at the venue, without the Book; needs ACCOUNT_CREDENTIALS"
+        ),
+    ] = False,
+) -> None:
     """Cancel everything and sell every open position at any price, and take no new entries."""
+    if direct:
+        cancel_everything(account or [])
+        return
     _throw(KillSwitch.EMERGENCY, account, Person(by, reason))
 
 

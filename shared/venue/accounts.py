@@ -7,7 +7,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from shared.domain.ids import ConditionId, OrderId, TokenId, TradeId
-from shared.domain.orders import OrderEvent, OrderSide
+from shared.domain.orders import OrderEvent, OrderSide, OrderType
 
 
 class OrderStatus(StrEnum):
@@ -57,6 +57,8 @@ class OrderReading:
     matched_shares: Decimal
     trade_ids: tuple[TradeId, ...]
     created_at: datetime | None
+    order_type: OrderType | None = None
+    """None where the venue does not say."""
 
     @property
     def event(self) -> OrderEvent:

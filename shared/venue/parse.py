@@ -17,7 +17,7 @@ from shared.domain.books import Book, Level
 from shared.domain.fees import taker_fee
 from shared.domain.ids import ConditionId, OrderId, TokenId, TradeId
 from shared.domain.money import MICRO, ONE, ZERO, down, from_micro
-from shared.domain.orders import OrderSide
+from shared.domain.orders import OrderSide, OrderType
 from shared.domain.trades import FillState, VenueTrade
 from shared.domain.windows import FeeSchedule
 from shared.venue.accounts import Activity, HeldPosition, OrderReading, OrderStatus
@@ -169,6 +169,7 @@ def parse_order(data: object) -> OrderReading:
         matched_shares=wire.size_matched or ZERO,
         trade_ids=tuple(TradeId(trade) for trade in wire.associate_trades or ()),
         created_at=at_moment(wire.created_at),
+        order_type=OrderType(wire.order_type) if wire.order_type in set(OrderType) else None,
     )
 
 

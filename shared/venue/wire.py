@@ -77,6 +77,7 @@ class WireOrder(Wire):
     size_matched: MaybeAmount = None
     associate_trades: tuple[str, ...] | None = None
     created_at: Whole | AwareDatetime | Literal[""] | None = None
+    order_type: str | None = None
 
 
 class WireMakerOrder(Wire):

@@ -10,16 +10,32 @@ from typing import Any
 
 from sqlalchemy import text
 
+from shared.db.contention import Contention, claim
 from shared.db.engine import Tx
-from shared.db.queries.lifecycle import dump
+from shared.db.lock import LockSession
+from shared.db.queries.lifecycle import dump, trade_fields
 from shared.db.queries.rows import read_fee
 from shared.domain.breaker import KillSwitch
 from shared.domain.cancels import CancelAnswer, Resting
 from shared.domain.ids import AccountId, ConditionId, OrderId
 from shared.domain.modes import Mode
 from shared.domain.orders import OrderEvent, OrderState, OrderType
+from shared.domain.trades import VenueTrade
 
 Details = Mapping[str, Any]
+
+
+async def claim_cancel(session: LockSession, order: OrderId, reason: str) -> str | None:
+    """Claim a cancel; returns why not, or None when it is written; raises LockLost."""
+    row = await claim(
+        session,
+        "SELECT claim_cancel(%(epoch)s, %(order)s, %(reason)s) AS refused",
+        {"epoch": session.epoch, "order": order, "reason": reason},
+    )
+    if isinstance(row, Contention):
+        return row
+    refused: str | None = row["refused"]
+    return refused
 
 
 async def request_cancel(tx: Tx, order: OrderId, *, reason: str, by: str) -> bool:
@@ -50,7 +66,7 @@ async def adopt_order(
     *,
     order: Details,
     event: OrderEvent,
-    trades: Sequence[Details],
+    trades: Sequence[VenueTrade],
     actor: str,
     reason: str,
     dry_run: bool,
@@ -67,7 +83,7 @@ async def adopt_order(
         "mode": mode,
         "order": dump(order),
         "event": event,
-        "trades": dump({"trades": list(trades)}),
+        "trades": dump({"trades": [trade_fields(trade) for trade in trades]}),
         "actor": actor,
         "reason": reason,
         "dry_run": dry_run,

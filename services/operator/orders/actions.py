@@ -1,0 +1,42 @@
+"""What a person does about one order: each function is one transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from services.operator.actions import Person
+from services.operator.orders.found import Adoptable
+from shared.db.engine import Database
+from shared.db.queries import resting
+from shared.domain.ids import AccountId, OrderId
+from shared.domain.modes import Mode
+from shared.domain.trades import VenueTrade
+
+
+async def request_cancel(database: Database, order: OrderId, person: Person) -> bool:
+    """Ask the executor to cancel an order; False when it is over, or was asked for before."""
+    async with database.begin() as tx:
+        return await resting.request_cancel(tx, order, reason=person.reason, by=person.name)
+
+
+async def adopt(
+    database: Database,
+    account: AccountId,
+    order: Adoptable,
+    trades: Sequence[VenueTrade],
+    *,
+    person: Person,
+    dry_run: bool,
+) -> Mapping[str, Any]:
+    """Adopt an order in LIVE, or only say what that would do."""
+    async with database.begin() as tx:
+        return await resting.adopt_order(
+            tx,
+            account,
+            Mode.LIVE,
+            order=order.fields,
+            event=order.event,
+            trades=trades,
+            actor=person.name,
+            reason=person.reason,
+            dry_run=dry_run,
+        )
