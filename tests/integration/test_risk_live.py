@@ -1,5 +1,7 @@
 """The risk monitor's two ways to the venue, over real sockets: verifying what is held, cancelling what rests."""
 
+from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -12,11 +14,13 @@ from shared.bus.listen import Wakeup
 from shared.domain.ids import AccountId
 from shared.domain.orders import OrderType
 from shared.domain.outcomes import Success, Unknown
+from shared.domain.prepared import Accepted, PreparedOrder
 from shared.runtime.clock import SystemClock
+from shared.venue.account_reading import AccountReading
 from shared.venue.cancelling import Cancelling
 from shared.venue.urls import VenueUrls
 from tests.contract.venue_running import against_simulator, trader, yes
-from tests.factories import Desk
+from tests.factories import Claim, Desk
 
 pytestmark = pytest.mark.integration
 ACCOUNT = AccountId("desk")
@@ -143,6 +147,145 @@ async def test_shares_the_book_knows_nothing_of_blind_the_monitor_once_it_is_no_
         assert desk.order_row(claim)["state"] == "SUBMITTING", "verifying changes nothing"
 
     await live(act)
+
+
+@pytest.fixture
+def verifying(live):
+    """Run acts with a LIVE desk that has bought, and a verifier that reads the venue as the service does."""
+
+    async def play(act):
+        async def check(running, me, desk, database):
+            clock = SystemClock()
+            progress = Progress(clock, watched_at=clock.monotonic())
+            claim, prepared, accepted = await bought(me, desk)
+            async with AccountReading(
+                running.urls, me.credentials, running.clock, signature_type=3, patient=False
+            ) as reading:
+                verifier = Verifier(database, Wakeup(WAKEUP), {ACCOUNT: reading}, progress)
+                await act(running, desk, verifier, Bought(claim, prepared, accepted))
+
+        await live(check)
+
+    return play
+
+
+@dataclass
+class Bought:
+    """An order that the venue matched: its claim, as it was sent, and the answer."""
+
+    claim: Claim
+    prepared: PreparedOrder
+    accepted: Accepted
+
+
+def fill(desk, order):
+    accepted = order.accepted
+    desk.record(
+        order.claim.order_id, "MATCHED", shares=str(accepted.shares), usdc=str(accepted.usdc),
+        trade_ids=list(accepted.trade_ids), fee_usdc="0.1",
+    )  # fmt: skip
+
+
+def age_looks(desk, seconds):
+    desk.owner.execute("UPDATE position_verifications SET at = at - %s", [timedelta(seconds=seconds)])
+
+
+@pytest.mark.parametrize("status", ["http_429", "http_503"])
+async def test_a_limited_venues_last_answer_counts_for_half_a_minute_then_trading_stops(verifying, status):
+    async def act(running, desk, verifier, order):
+        fill(desk, order)
+        desk.owner.execute("UPDATE positions SET opened_at = opened_at - interval '1 minute'")
+        await verifier.verify_all()
+        assert newest(desk)["verified"]
+        await running.fault(status, match={"method": "GET", "path": "/data/trades"}, times=1, seconds=7)
+        await verifier.verify_all()
+        row = newest(desk)
+        assert row["verified"], "by the answer of a moment ago"
+        assert row["venue"]["cached"]
+        assert row["venue"]["trades"] == {order.prepared.intent.token_id: str(order.accepted.shares)}
+        assert verifier.progress.problems() == []
+        await verifier.verify_all()
+        assert newest(desk)["venue"].get("cached"), (
+            "for seven seconds nobody asks, although the venue would answer"
+        )
+        age_looks(desk, 31)
+        await verifier.verify_all()
+        assert desk.gate()["breaker_reason"] == "VERIFICATION_RATE_LIMITED"
+        assert verifier.progress.problems() != []
+        verifier._quiet_until.clear()  # as if the seven seconds were over
+        await verifier.verify_all()
+        assert "cached" not in newest(desk)["venue"]
+        assert verifier.progress.problems() == []
+
+    await verifying(act)
+
+
+async def test_what_is_held_for_less_than_half_a_minute_is_waited_for(verifying):
+    async def act(running, desk, verifier, order):
+        fill(desk, order)
+        await running.fault("http_429", match={"method": "GET", "path": "/data/trades"}, times=9, seconds=7)
+        await verifier.verify_all()
+        assert desk.gate()["breaker"] == "CLOSED"
+        assert desk.all("SELECT * FROM position_verifications") == []
+        assert verifier.progress.problems() != []
+
+    await verifying(act)
+
+
+async def test_a_read_that_fails_is_no_empty_list(verifying):
+    async def act(running, desk, verifier, order):
+        fill(desk, order)
+        await running.fault("http_500", match={"method": "GET", "path": "/data/trades"}, times=9)
+        await verifier.verify_all()
+        assert desk.all("SELECT * FROM position_verifications") == []
+        assert desk.all("SELECT * FROM positions WHERE orphaned") == []
+        assert verifier.progress.problems() != []
+
+    await verifying(act)
+
+
+async def test_what_the_venue_does_not_show_is_flagged_tripped_after_two_minutes_and_found_again(verifying):
+    async def act(_running, desk, verifier, order):
+        fill(desk, order)
+        shares = {"shares": "2", "usdc": "1", "price": "0.5", "state": "MATCHED"}
+        desk.trade(order.claim.order_id, "never", **shares)
+        await verifier.verify_all()
+        assert not newest(desk)["verified"]
+        assert not desk.position(order.claim)["orphaned"], "it may be a race"
+        age_looks(desk, 3)
+        await verifier.verify_all()
+        assert desk.position(order.claim)["orphaned"]
+        assert desk.gate()["breaker"] == "CLOSED", "an error, no halt yet"
+        (alert,) = desk.all("SELECT * FROM alerts WHERE kind = 'position_orphaned'")
+        assert (alert["severity"], alert["closed_at"]) == ("ERROR", None)
+        desk.owner.execute("UPDATE positions SET orphaned_since = orphaned_since - interval '2 minutes'")
+        await verifier.verify_all()
+        assert desk.gate()["breaker_reason"] == "RECONCILIATION_MISMATCH"
+        desk.do(
+            "reconciler", "SELECT reverse_trade(%s, 'never', %s, 'test')",
+            order.claim.order_id, desk.position(order.claim)["token_id"],
+        )  # fmt: skip
+        await verifier.verify_all()
+        position = desk.position(order.claim)
+        assert (position["orphaned"], position["orphaned_since"]) == (False, None)
+        kinds = desk.all("SELECT kind FROM audit_events WHERE kind LIKE 'position_%%ed' ORDER BY event_id")
+        assert "position_orphaned" in {row["kind"] for row in kinds}
+        desk.assert_books_agree()
+
+    await verifying(act)
+
+
+async def test_shares_of_an_order_the_book_holds_for_dead_blind_although_no_position_is_open(verifying):
+    async def act(_running, desk, verifier, order):
+        desk.record(order.claim.order_id, "REFUSED")
+        assert desk.position(order.claim)["state"] == "VOID"
+        desk.control("stop_loss", "off")
+        await verifier.verify_all()
+        age_looks(desk, 3)
+        await verifier.verify_all()
+        assert desk.gate()["breaker_reason"] == "TAKE_PROFIT_BLIND", "no stop is on, a profit is"
+
+    await verifying(act)
 
 
 async def test_emergency_cancels_what_rests_once_a_switch(live):
