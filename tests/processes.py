@@ -35,8 +35,13 @@ def until(what: str, look: Callable[[], Any], *, within_s: float = WITHIN_S) -> 
         found = look()
         if found:
             return found
-        time.sleep(LOOK_EVERY_S)  # looking again, not hoping
+        look_again_after(LOOK_EVERY_S)
     raise AssertionError(f"did not happen within {within_s:g} s: {what}")
+
+
+def look_again_after(seconds: float) -> None:
+    """Let others work between two looks: looking again, not hoping."""
+    time.sleep(seconds)
 
 
 @dataclass

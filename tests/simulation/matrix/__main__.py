@@ -1,11 +1,12 @@
 """``make fault-matrix``: every crash point times every answer of the venue, on real processes, then pairs of crashes.
 
 CELL=point/answer plays one cell (``point/answer+point`` a pair), SEED draws acts and pairs, PAIRS= says how many pairs,
-ONLY=text plays the cells whose name contains it, OUT=file.json keeps the numbers. It fails when a cell does.
+ONLY=pattern plays the cells whose name has it, OUT=file.json keeps the numbers. It fails when a cell does.
 """
 
 import json
 import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ def main() -> int:
         single, double = ([cell(wanted, seed)], []) if "+" not in wanted else ([], [cell(wanted, seed)])
     else:
         count = int(os.environ.get("PAIRS") or (0 if only else PAIRS))
-        single = [each for each, reason in table(seed) if reason is None and only in each.name]
+        single = [each for each, reason in table(seed) if reason is None and re.search(only, each.name)]
         double = pairs(seed, count)
     began = CLOCK.monotonic()
     with ground(seed=seed) as common:
@@ -64,8 +65,13 @@ def _show(result: Result) -> None:
 def _report(results: Sequence[Result], in_pairs: Sequence[Result], seconds: float) -> None:
     broken = sum(bool(each.problems) for each in (*results, *in_pairs))
     cells: list[Cell] = [each.cell for each in (*results, *in_pairs)]
-    acts = {act: sum(blow.act == act for each in cells for blow in each.blows) for act in ("kill", "stop", "cut", "postgres")}
-    print(f"{len(results)} cells, {len(in_pairs)} pairs, {broken} broken, {seconds / 60:.1f} min; blows: {acts}")
+    acts = {
+        act: sum(blow.act == act for each in cells for blow in each.blows)
+        for act in ("kill", "stop", "cut", "postgres")
+    }
+    print(
+        f"{len(results)} cells, {len(in_pairs)} pairs, {broken} broken, {seconds / 60:.1f} min; blows: {acts}"
+    )
 
 
 if __name__ == "__main__":

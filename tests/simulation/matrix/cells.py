@@ -59,7 +59,9 @@ def cell(name: str, seed: int) -> Cell:
     answer, *seconds = rest.split("+")
     points = (point, *seconds)
     if not set(points) <= set(FULL_NAMES) or answer not in ANSWERS:
-        raise ValueError(f"no such cell: {name}; points {', '.join(FULL_NAMES)}; answers {', '.join(ANSWERS)}")
+        raise ValueError(
+            f"no such cell: {name}; points {', '.join(FULL_NAMES)}; answers {', '.join(ANSWERS)}"
+        )
     chance = random.Random(f"{seed}:{name}")
     return Cell(answer, tuple(Blow(each, _act(chance)) for each in points), seed)
 

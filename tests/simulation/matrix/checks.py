@@ -23,18 +23,26 @@ _UNWRITTEN = ("ORDER_UNWRITTEN", "TRADE_UNWRITTEN")
 def one_entry_a_window(found: Evidence) -> Iterator[str]:
     """At most one entry order per account, window and strategy reaches the venue."""
     entries = Counter(order["slug"] for order in found.venue_orders if order["side"] == "BUY")
-    yield from (f"{count} entry orders at the venue in {slug}" for slug, count in entries.items() if count > 1)
+    yield from (
+        f"{count} entry orders at the venue in {slug}" for slug, count in entries.items() if count > 1
+    )
 
 
 def nothing_sent_twice(found: Evidence) -> Iterator[str]:
     """No signed order is ever posted a second time."""
-    yield from (f"order {order} was posted {count} times" for order, count in found.posts.items() if count > 1)
+    yield from (
+        f"order {order} was posted {count} times" for order, count in found.posts.items() if count > 1
+    )
 
 
 def every_venue_order_is_written(found: Evidence) -> Iterator[str]:
     """Nothing of ours is at the venue that the Book does not have."""
     written = {order["order_id"] for order in found.orders}
-    yield from (f"order {each['id']} is at the venue and not in the Book" for each in found.venue_orders if each["id"] not in written)
+    yield from (
+        f"order {each['id']} is at the venue and not in the Book"
+        for each in found.venue_orders
+        if each["id"] not in written
+    )
 
 
 def every_trade_is_booked(found: Evidence) -> Iterator[str]:
@@ -76,7 +84,9 @@ def money_is_constant(found: Evidence) -> Iterator[str]:
 def cash_is_the_venues(found: Evidence) -> Iterator[str]:
     """At rest the Book's cash is the venue's, and both are the deposit with every trade and payout added up."""
     booked, venue = found.balances["CASH"], Decimal(found.venue_wallet["cash"])
-    moved = sum((Decimal(each["net_cash"]) for each in found.venue_trades if each["status"] != "FAILED"), Decimal(0))
+    moved = sum(
+        (Decimal(each["net_cash"]) for each in found.venue_trades if each["status"] != "FAILED"), Decimal(0)
+    )
     paid = sum((Decimal(each["paid"]) for each in found.venue_redemptions), Decimal(0))
     if not booked == venue == DEPOSIT_USDC + moved + paid:
         yield f"cash: Book {booked}, venue {venue}, added up {DEPOSIT_USDC + moved + paid}"
@@ -101,9 +111,21 @@ def tokens_are_the_venues(found: Evidence) -> Iterator[str]:
 
 def nothing_is_unfinished(found: Evidence) -> Iterator[str]:
     """No order is between two states, no position waits, no redemption is under way."""
-    yield from (f"order {each['order_id']} is {each['state']}" for each in found.orders if each["state"] in _UNFINISHED)
-    yield from (f"position {each['position_id']} is {each['state']}" for each in found.positions if each["state"] not in {"CLOSED", "VOID"})
-    yield from (f"redemption {each['redemption_id']} is {each['state']}" for each in found.redemptions if each["state"] not in {"PAID", "FAILED"})
+    yield from (
+        f"order {each['order_id']} is {each['state']}"
+        for each in found.orders
+        if each["state"] in _UNFINISHED
+    )
+    yield from (
+        f"position {each['position_id']} is {each['state']}"
+        for each in found.positions
+        if each["state"] not in {"CLOSED", "VOID"}
+    )
+    yield from (
+        f"redemption {each['redemption_id']} is {each['state']}"
+        for each in found.redemptions
+        if each["state"] not in {"PAID", "FAILED"}
+    )
 
 
 def _unknown_spans(found: Evidence) -> Iterator[tuple[Row, Row | None]]:
@@ -113,7 +135,9 @@ def _unknown_spans(found: Evidence) -> Iterator[tuple[Row, Row | None]]:
             later = (
                 each
                 for each in found.audit[number + 1 :]
-                if each["order_id"] == event["order_id"] and each["kind"].startswith("order_") and each["kind"] != "order_unknown"
+                if each["order_id"] == event["order_id"]
+                and each["kind"].startswith("order_")
+                and each["kind"] != "order_unknown"
             )
             yield event, next(later, None)
 
@@ -131,13 +155,19 @@ def unknown_keeps_its_capital(found: Evidence) -> Iterator[str]:
 def unknown_opens_the_breaker(found: Evidence) -> Iterator[str]:
     """The breaker was open before, or is opened by the very transaction that records the Unknown, and stays open."""
     for began, ended in _unknown_spans(found):
-        before = [each for each in found.breaker if each["at"] < began["at"] and each["writer"] != began["writer"]]
+        before = [
+            each for each in found.breaker if each["at"] < began["at"] and each["writer"] != began["writer"]
+        ]
         was_open = bool(before) and before[-1]["state"] == "OPEN"
         with_it = any(each["writer"] == began["writer"] and each["state"] == "OPEN" for each in found.breaker)
         if not was_open and not with_it:
             yield f"{began['order_id']} became Unknown and the breaker stayed closed"
         for each in found.breaker:
-            if each["state"] == "CLOSED" and each["at"] > began["at"] and (ended is None or each["at"] < ended["at"]):
+            if (
+                each["state"] == "CLOSED"
+                and each["at"] > began["at"]
+                and (ended is None or each["at"] < ended["at"])
+            ):
                 yield f"the breaker closed while {began['order_id']} was Unknown"
 
 
@@ -173,15 +203,26 @@ def sends_follow_their_claims(found: Evidence) -> Iterator[str]:
 
 def books_are_whole(found: Evidence) -> Iterator[str]:
     """The stored figures are the folds of their entries, and the history is as it was written."""
-    yield from (f"ledger: {each['what']} is {each['stored']}, folded {each['folded']}" for each in found.ledger_differences)
+    yield from (
+        f"ledger: {each['what']} is {each['stored']}, folded {each['folded']}"
+        for each in found.ledger_differences
+    )
     if found.audit_broken is not None:
         yield f"the audit chain is broken at {found.audit_broken}"
 
 
 def no_defect_was_told(found: Evidence) -> Iterator[str]:
     """No trip and no discrepancy says that the Book itself was wrong."""
-    yield from (f"tripped by {each['reason']}: {each['context']}" for each in found.breaker if each["reason"] in _DEFECTS)
-    yield from (f"discrepancy {each['kind']} {each['subject']}" for each in found.discrepancies if each["kind"] in _UNWRITTEN)
+    yield from (
+        f"tripped by {each['reason']}: {each['context']}"
+        for each in found.breaker
+        if each["reason"] in _DEFECTS
+    )
+    yield from (
+        f"discrepancy {each['kind']} {each['subject']}"
+        for each in found.discrepancies
+        if each["kind"] in _UNWRITTEN
+    )
 
 
 Check = Callable[[Evidence], Iterator[str]]

@@ -7,7 +7,6 @@ import asyncio
 import hashlib
 import json
 import signal
-import time
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -331,10 +330,6 @@ class CellDesk:
     def status(self) -> Row:
         """Return in one read how far the story is."""
         return self.hands.one("owner", _STATUS, self.window.get("slug", ""))
-
-
-def pause(seconds: float) -> None:
-    time.sleep(seconds)  # between two looks
 
 
 def _at(milliseconds: int) -> datetime:

@@ -48,7 +48,9 @@ def gather(desk: CellDesk, *, arrives_late: bool = False) -> Evidence:
         fills=rows("SELECT * FROM fills"),
         positions=rows("SELECT * FROM positions"),
         redemptions=rows("SELECT * FROM redemptions ORDER BY claimed_at"),
-        ledger=rows("SELECT *, xmin::text AS writer FROM ledger_entries WHERE mode = 'LIVE' ORDER BY entry_id"),
+        ledger=rows(
+            "SELECT *, xmin::text AS writer FROM ledger_entries WHERE mode = 'LIVE' ORDER BY entry_id"
+        ),
         balances={
             row["bucket"]: row["balance"]
             for row in rows("SELECT bucket, balance FROM ledger_balances WHERE mode = 'LIVE'")

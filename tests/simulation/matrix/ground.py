@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -19,7 +18,7 @@ from psycopg import sql
 
 from deploy.local import embedded
 from tests.conftest import migrate
-from tests.processes import Venue, running, until, venue
+from tests.processes import Venue, look_again_after, running, until, venue
 
 TEMPLATE = "matrix_template"
 WINDOW_S = 6
@@ -78,7 +77,7 @@ class Server:
             except embedded.EmbeddedFailed:
                 if attempt > 20:
                     raise
-                time.sleep(0.1)
+                look_again_after(0.1)
             else:
                 return
 
@@ -171,4 +170,3 @@ def _make_seed(folder: Path) -> Path:
     migrate(urlunsplit(parts._replace(path=f"/{TEMPLATE}")))
     seed.stop()
     return seed_dir
-

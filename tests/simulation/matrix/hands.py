@@ -2,13 +2,14 @@
 
 import itertools
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+
+from tests.processes import look_again_after
 
 Row = dict[str, Any]
 PATIENCE_S = 25.0
@@ -42,7 +43,7 @@ class Hands:
                 if attempt * _AGAIN_AFTER_S > PATIENCE_S:
                     raise
                 self._on_lost()
-                time.sleep(_AGAIN_AFTER_S)
+                look_again_after(_AGAIN_AFTER_S)
         raise AssertionError("unreachable")
 
     def one(self, role: str, statement: str, *parameters: object) -> Row:

@@ -96,8 +96,8 @@ def _strike(plan: Plan, act: str) -> None:
 def cut_connections(port: int) -> int:
     """Shut every connection of this process to Postgres, as a network that is gone does; returns how many."""
     cut = 0
-    for entry in os.listdir("/proc/self/fd"):
-        with suppress(OSError), socket.socket(fileno=os.dup(int(entry))) as connection:
+    for entry in list(Path("/proc/self/fd").iterdir()):
+        with suppress(OSError), socket.socket(fileno=os.dup(int(entry.name))) as connection:
             if connection.family == socket.AF_INET and connection.getpeername()[1] == port:
                 connection.shutdown(socket.SHUT_RDWR)
                 cut += 1

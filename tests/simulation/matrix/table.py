@@ -67,6 +67,7 @@ def numbers(
         "answer_names": list(ANSWERS),
         "void_reasons": dict(void),
         "failures": [
-            {"cell": each.cell.name, "reproduce": reproduce(each), "problems": each.problems} for each in failed
+            {"cell": each.cell.name, "reproduce": reproduce(each), "problems": each.problems}
+            for each in failed
         ],
     }

@@ -141,16 +141,18 @@ BROKEN: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     ("books_are_whole", made(audit_broken=7)),
     (
         "no_defect_was_told",
-        added("breaker", {"state": "OPEN", "reason": "LATE_FILL", "context": {}, "at": after(9), "writer": "9"}),
+        added(
+            "breaker", {"state": "OPEN", "reason": "LATE_FILL", "context": {}, "at": after(9), "writer": "9"}
+        ),
     ),
     ("no_defect_was_told", made(discrepancies=[{"kind": "ORDER_UNWRITTEN", "subject": ORDER}])),
 ]
 
 
-@pytest.mark.parametrize(("check", "breaking"), BROKEN, ids=[f"{n}-{name}" for n, (name, _) in enumerate(BROKEN)])
-def test_a_broken_promise_is_told_by_its_check(
-    check: str, breaking: Callable[[Evidence], Evidence]
-) -> None:
+@pytest.mark.parametrize(
+    ("check", "breaking"), BROKEN, ids=[f"{n}-{name}" for n, (name, _) in enumerate(BROKEN)]
+)
+def test_a_broken_promise_is_told_by_its_check(check: str, breaking: Callable[[Evidence], Evidence]) -> None:
     assert check in {problem.partition(":")[0] for problem in checks.problems(breaking(whole()))}
 
 

@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -85,9 +86,7 @@ def _become(service: Any, request: Mapping[str, Any]) -> NoReturn:
         run_service(request["service"], settings, setup)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
-    except BaseException:
-        import traceback  # noqa: PLC0415
-
+    except Exception:  # noqa: BLE001 - whatever it was, this is a fork: it must not run on as the zygote
         traceback.print_exc()
     finally:
         sys.stdout.flush()
