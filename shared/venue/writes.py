@@ -7,6 +7,7 @@ connection closed while idle.
 """
 
 import asyncio
+import select
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -66,7 +67,21 @@ class _Wire(asyncio.Protocol):
 
     def is_usable(self, now: float) -> bool:
         """Return whether the server has neither closed nor spoken since, and the idle time is short."""
-        return not self._closed and not self._received and now - self.used_at < IDLE_S
+        return (
+            not self._closed
+            and not self._received
+            and now - self.used_at < IDLE_S
+            and not self._has_unread_parting()
+        )
+
+    def _has_unread_parting(self) -> bool:
+        """Return whether the kernel holds what the loop has not read yet: a busy loop learns late of a close."""
+        assert self.transport is not None
+        if self.transport.is_closing():
+            return True
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     def write(self, request: bytes) -> None:
         """Hand everything to the socket at once; what the socket does not take goes as soon as it can."""

@@ -1,6 +1,7 @@
 """The sender of writes against a real server on loopback: what was sent, when, and what is known of it."""
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -198,6 +199,37 @@ async def test_a_warm_connection_is_used_and_one_too_long_idle_is_not():
         assert server.connections == 2
 
     await with_server(server, use, clock=clock)
+
+
+async def test_a_connection_in_use_is_kept_however_long_it_is_open():
+    server, clock = Server(OK, OK, OK), SetClock()
+
+    async def use(writes):
+        for _ in range(3):
+            assert (await send(writes)).status == 200
+            clock.advance(IDLE_S - 1)
+
+    await with_server(server, use, clock=clock)
+    assert server.connections == 1
+
+
+async def test_a_close_the_loop_has_not_seen_yet_is_seen_before_the_write():
+    def answer_one(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(OK)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.settimeout(2)
+        async with HttpWrites(f"http://127.0.0.1:{listening.getsockname()[1]}", SetClock()) as writes:
+            assert await writes.warm()
+            listening.accept()[0].close()  # and the loop does not turn before the next send begins
+            async with asyncio.TaskGroup() as group:
+                task = group.create_task(asyncio.to_thread(answer_one, listening))
+                answer = await send(writes)
+            assert task.done()
+    assert (answer.status, answer.fault) == (200, None)
 
 
 @pytest.mark.parametrize("parting", [b"", b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"])
