@@ -67,12 +67,8 @@ class _Wire(asyncio.Protocol):
 
     def is_usable(self, now: float) -> bool:
         """Return whether the server has neither closed nor spoken since, and the idle time is short."""
-        return (
-            not self._closed
-            and not self._received
-            and now - self.used_at < IDLE_S
-            and not self._has_unread_parting()
-        )
+        young = not self._closed and not self._received and now - self.used_at < IDLE_S
+        return young and not self._has_unread_parting()
 
     def _has_unread_parting(self) -> bool:
         """Return whether the kernel holds what the loop has not read yet: a busy loop learns late of a close."""
