@@ -25,7 +25,8 @@ BASIS_POINT = 1e-4
 # Noise of single trades, a part of the measured spread of the basis (its correlation after 1 s is 0.6).
 TRADE_NOISE_SHARE = 0.5
 # Pyth: assumed to follow the exchanges as Chainlink does, a quarter of a basis point apart; one recorded update of
-# BTC had a confidence of 2.5 basis points. Its slots are 400 ms.
+# BTC had a confidence of 2.5 basis points. Its slots are 400 ms,
+# shorter where the replay is denser than that: each price has its own.
 PYTH_NOISE_BP, PYTH_CONFIDENCE_BP, PYTH_SLOT_MS = 0.25, 2.5, 400
 
 
@@ -112,7 +113,7 @@ class Feeds:
             value = priced(price, chance.gauss(0, PYTH_NOISE_BP * BASIS_POINT))
             extra = {
                 "confidence": priced(price, PYTH_CONFIDENCE_BP * BASIS_POINT) - price,
-                "slot": observed_ms // PYTH_SLOT_MS,
+                "slot": observed_ms // min(PYTH_SLOT_MS, self._timeline.schedule.tick_ms),
             }
             at_ms = observed_ms + self._lag(chance, BINANCE_LAG)
             yield FeedTick(at_ms, observed_ms, self._timeline.asset, "pyth", value, extra)
