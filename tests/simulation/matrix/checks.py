@@ -1,9 +1,10 @@
 """The promises, checked from outside: each is a function of what was read, and returns what is wrong in words."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 from tests.simulation.matrix.evidence import Evidence
@@ -21,11 +22,26 @@ _UNWRITTEN = ("ORDER_UNWRITTEN", "TRADE_UNWRITTEN")
 
 
 def one_entry_a_window(found: Evidence) -> Iterator[str]:
-    """At most one entry order per account, window and strategy reaches the venue."""
-    entries = Counter(order["slug"] for order in found.venue_orders if order["side"] == "BUY")
-    yield from (
-        f"{count} entry orders at the venue in {slug}" for slug, count in entries.items() if count > 1
-    )
+    """At most one entry order per account, window and strategy is at the venue: another only when the one before is gone
+    there without a share, and was known to be when the next was claimed."""
+    entries = [order for order in found.venue_orders if order["side"] == "BUY"]
+    rows = {each["order_id"]: each for each in found.orders}
+    by_window: dict[str, list[Row]] = defaultdict(list)
+    for order in sorted(entries, key=lambda each: each["created_ms"]):
+        by_window[order["slug"]].append(order)
+    for slug, orders in by_window.items():
+        for before, after in pairwise(orders):
+            kept = Decimal(before["matched"]) - Decimal(before["failed"])
+            known = rows.get(before["id"], {}).get("recorded_at")
+            claimed = rows.get(after["id"], {}).get("claimed_at")
+            if (
+                kept
+                or before["id"] not in rows
+                or after["id"] not in rows
+                or known is None
+                or claimed < known
+            ):
+                yield f"two entry orders at the venue in {slug}: {before['id']} kept {kept} shares, then {after['id']}"
 
 
 def nothing_sent_twice(found: Evidence) -> Iterator[str]:

@@ -48,7 +48,6 @@ class CellDesk:
     plan: Plan
     window: dict[str, Any] = field(default_factory=dict)
     wallet: str = ""
-    signal_id: str = ""
     restarts: int = 0
     _environment: dict[str, dict[str, str]] = field(default_factory=dict)
     _running: dict[str, Forked] = field(default_factory=dict)
@@ -276,19 +275,21 @@ class CellDesk:
         )
         return book
 
-    def say(self, side: str) -> str:
-        """Say a signal on the venue's own ask, announced as the signal engine does."""
+    def say(self, side: str, *, ordinal: int = 0) -> None:
+        """Say a signal on the venue's own ask, announced as the signal engine does; without an ask there is none."""
         self.beat()
         asks = self.tick(side)["asks"]
+        if not asks:
+            return
         now = CLOCK.now()
-        self.signal_id = f"sig-{self.folder.name}"
+        signal_id = f"sig-{ordinal}-{self.folder.name}"
         risk = {"max_position_usdc": "5", "max_slippage": "0.3", "stop_loss": None, "take_profit": None}
         self.hands.do(
             "signal_engine",
             "INSERT INTO signals (signal_id, account_id, mode, strategy_id, instance_id, window_id, instrument, side, token_id,"
             " price, amount_usdc, confidence, risk, evidence, ordinal, made_at, expires_at)"
-            " VALUES (%s, %s, 'LIVE', %s, %s, %s, 'BTC', %s, %s, %s, 3, 0.6, %s, '{}', 0, %s, %s) ON CONFLICT DO NOTHING",
-            self.signal_id,
+            " VALUES (%s, %s, 'LIVE', %s, %s, %s, 'BTC', %s, %s, %s, 3, 0.6, %s, '{}', %s, %s, %s) ON CONFLICT DO NOTHING",
+            signal_id,
             ACCOUNT,
             STRATEGY,
             STRATEGY,
@@ -297,11 +298,11 @@ class CellDesk:
             self.token(side),
             Decimal(asks[0][0]),
             Jsonb(risk),
+            ordinal,
             now,
             now + timedelta(seconds=5),
         )
-        self.hands.do("signal_engine", "SELECT pg_notify('signal_created', %s)", self.signal_id)
-        return self.signal_id
+        self.hands.do("signal_engine", "SELECT pg_notify('signal_created', %s)", signal_id)
 
     def ask_exit(self, position: str) -> None:
         """Ask to be out at any price, as the risk monitor does in an emergency."""
@@ -353,6 +354,6 @@ SELECT (SELECT epoch FROM executor_epochs ORDER BY epoch DESC LIMIT 1) AS epoch,
        (SELECT count(*) FROM fills WHERE side = 'BUY' AND state IN ('MINED', 'CONFIRMED')) AS mined,
        (SELECT count(*) FROM positions WHERE state NOT IN ('CLOSED', 'VOID')) AS open_positions,
        (SELECT count(*) FROM redemptions WHERE state IN ('CLAIMED', 'SUBMITTED', 'UNKNOWN')) AS redeeming,
-       (SELECT state || coalesce(' ' || refusal, '') FROM signals) AS signal,
+       ARRAY(SELECT state || coalesce(' ' || refusal, '') FROM signals ORDER BY ordinal) AS signals,
        (SELECT balance FROM ledger_balances WHERE bucket = 'CASH' AND mode = 'LIVE') AS cash
   FROM (SELECT 1) one LEFT JOIN windows w ON w.window_id = %s"""

@@ -30,8 +30,9 @@ SAID_AFTER_S = 0.7
 SAID_WITHIN_S = 1.1
 """The venue tells its time in whole seconds, so an executor may think it half a second earlier; and cells that share a
 window do not all speak at once: on a busy machine a send would be late for its claim, and not begin."""
+AGAIN_AFTER_S = 0.5
 TRIES = 3
-_AMISS = ("NOT_SENT", "ENTRY KILLED", "'REFUSED ")
+_AMISS = ("NOT_SENT", "ENTRY KILLED", "['REFUSED ")
 """What the words of a broken cell say when the machine, not the fault, was in the way."""
 WINDOWS_TRIED = 5
 ASK_MAX = Decimal("0.85")
@@ -116,7 +117,7 @@ def _play(desk: CellDesk, cell: Cell, result: Result) -> None:
     now = _rest(desk, side)
     result.struck = sum(Path(strike.mark).exists() for strike in desk.plan.strikes)
     result.restarts = desk.restarts
-    result.seen = f"{now['orders']} {now['positions']} {now['signal']} restarts {desk.restarts}"
+    result.seen = f"{now['orders']} {now['positions']} {now['signals']} restarts {desk.restarts}"
     evidence = gather(desk, arrives_late=cell.answer == "late_arrival")
     result.problems += [
         f"the point {strike.point} was never reached"
@@ -199,12 +200,16 @@ def arm_blows(desk: CellDesk) -> None:
 
 
 def _entered(desk: CellDesk, cell: Cell, side: str) -> None:
-    """The point belongs to the entry and what follows by itself."""
-    del side
+    """The point belongs to the entry and what follows by itself; the strategy wishes again in the middle of it."""
+    deadline = CLOCK.monotonic() + AGAIN_AFTER_S
+    while CLOCK.monotonic() < deadline:
+        desk.supervise()
+        look_again_after(LOOK_EVERY_S)
+    desk.say(side, ordinal=1)
     if cell.point != "reconcile.repaired":
         return
     # The executors would record everything themselves: they are gone for a while.
-    _wait(desk, "the order is under way", lambda now: now["orders"] or now["signal"] != "NEW")
+    _wait(desk, "the order is under way", lambda now: now["orders"] or now["signals"] != ["NEW"])
     desk.hold_executors()
     deadline = CLOCK.monotonic() + HELD_AT_MOST_S
     while CLOCK.monotonic() < deadline and not Path(desk.plan.strikes[0].mark).exists():
@@ -262,6 +267,6 @@ def is_at_rest(now: Row) -> bool:
     return (
         now["window"] == "RESOLVED"
         and bool(now["reconciled"])
-        and now["signal"] != "NEW"
+        and "NEW" not in now["signals"]
         and not any(now[name] for name in unfinished)
     )

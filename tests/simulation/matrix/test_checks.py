@@ -67,7 +67,8 @@ def whole() -> Evidence:
         gate={"breaker": "OPEN"},
         venue_wallet={"cash": "96.9", "tokens": {TOKEN: {"mined": "6", "unmined": "0"}}},
         venue_orders=[
-            {"id": ORDER, "slug": "w", "side": "BUY", "created_ms": int(after(0.06).timestamp() * 1000)}
+            {"id": ORDER, "slug": "w", "side": "BUY", "created_ms": int(after(0.06).timestamp() * 1000), "matched": "6",
+             "failed": "0"}
         ],
         venue_trades=[
             {"id": TRADE, "order": ORDER, "status": "CONFIRMED", "shares": "6", "cash": "3", "net_cash": "-3.1"}
@@ -97,9 +98,25 @@ def made(**fields: Any) -> Callable[[Evidence], Evidence]:
     return lambda found: replace(found, **fields)
 
 
-SECOND = {"id": "0xbb", "slug": "w", "side": "BUY", "created_ms": 0}
+SECOND = {
+    "id": "0xbb", "slug": "w", "side": "BUY", "created_ms": int(after(2).timestamp() * 1000), "matched": "0", "failed": "0",
+}  # fmt: skip
+
+
+def twice(found: Evidence, *, matched: str, known: float) -> Evidence:
+    """A second entry claimed at 2 s, after one that kept so much and was known to be gone at ``known``."""
+    first = found.orders[0] | {"recorded_at": after(known)}
+    second = found.orders[0] | {"order_id": "0xbb", "claimed_at": after(2), "sent_at": after(2)}
+    return replace(
+        found,
+        orders=[first, second],
+        venue_orders=[found.venue_orders[0] | {"matched": matched}, SECOND],
+    )
+
+
 BROKEN: list[tuple[str, Callable[[Evidence], Evidence]]] = [
     ("one_entry_a_window", added("venue_orders", SECOND)),
+    ("one_entry_a_window", lambda found: twice(found, matched="0", known=3)),
     ("nothing_sent_twice", made(posts={ORDER: 2})),
     ("every_venue_order_is_written", added("venue_orders", SECOND | {"slug": "other"})),
     ("every_trade_is_booked", made(fills=[])),
@@ -158,6 +175,10 @@ def test_a_broken_promise_is_told_by_its_check(check: str, breaking: Callable[[E
 
 def test_every_check_is_seen_failing() -> None:
     assert {name for name, _ in BROKEN} == {check.__name__ for check in checks.CHECKS}
+
+
+def test_a_second_entry_is_lawful_once_the_first_is_known_to_be_gone_without_a_share() -> None:
+    assert list(checks.one_entry_a_window(twice(whole(), matched="0", known=1))) == []
 
 
 def test_a_late_arrival_is_not_our_delay() -> None:
