@@ -11,7 +11,7 @@ from services.feed_collector.feeds.plans import expected, feed_loops
 from services.feed_collector.keeping import HOUSE_EVERY_S, Keeper
 from services.feed_collector.loops import Collector
 from services.feed_collector.quality.loops import Quality
-from services.feed_collector.retiring import Retirement
+from services.feed_collector.retiring.days import Retirement
 from services.feed_collector.shelf import Shelf
 from services.feed_collector.tape import Tape
 from services.feed_collector.watch import Watch
@@ -53,8 +53,19 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
         instance=settings.instance,
         stored=stored,
     )
+    retirement = Retirement(database, settings.instance, settings.archive_address)
+    await retirement.begin()
     keeper = Keeper(
-        database, tape, shelf, watch, writer, clock, settings.instance, expected(settings), clock.now()
+        database,
+        tape,
+        shelf,
+        watch,
+        writer,
+        clock,
+        settings.instance,
+        expected(settings),
+        clock.now(),
+        retirement,
     )
     await keeper.keep_partitions(clock.now().date())
     await keeper.write_status()

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -26,7 +26,6 @@ from shared.db.queries import (
     failed_batches,
     feeds,
     lifecycle,
-    scheduled_work,
     ticks,
     windows,
 )
@@ -41,8 +40,6 @@ CURRENT_BEHIND = timedelta(seconds=30)
 RESOLVE_BEHIND = timedelta(days=2)
 RESOLUTION_SOURCES = 3
 """Data API, Gamma and CLOB."""
-BAR_SPAN = timedelta(minutes=10)
-KEEP_TICKS = timedelta(days=7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,24 +320,6 @@ async def ensure_partitions(database: Database) -> int:
     """Make today's tick partition and the next days'; returns how many were missing (C12)."""
     async with database.begin() as tx:
         return await administration.ensure_partitions(tx)
-
-
-async def retire_ticks(database: Database, day: date, *, instance: str) -> list[str]:
-    """Fold the days past retention into bars, then drop them, once a day whoever asks (B16). Returns what was dropped.
-
-    The bars are made in spans, one transaction each, for a whole day would outlast the limit of a statement.
-    """
-    async with database.begin() as tx:
-        if not await scheduled_work.claim_once(tx, "retire_ticks", done_for=day.isoformat(), by=instance):
-            return []
-    for old in await database.retry_read(lambda tx: ticks.list_days_before(tx, keep=KEEP_TICKS)):
-        since = old
-        while since < old + timedelta(days=1):
-            async with database.begin() as tx:
-                await ticks.make_bars(tx, since=since, until=since + BAR_SPAN)
-            since += BAR_SPAN
-    async with database.begin() as tx:
-        return await administration.drop_partitions(tx, keep_days=KEEP_TICKS.days)
 
 
 async def forget_books(database: Database) -> int:

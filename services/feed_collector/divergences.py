@@ -14,6 +14,8 @@ DIVERGES_ABOVE_PCT: Mapping[tuple[Source, Source], Decimal] = MappingProxyType(
     {
         (Source.BINANCE, Source.CHAINLINK): Decimal("0.05"),
         (Source.BINANCE, Source.CHAINLINK_TWAP): Decimal("0.15"),
+        (Source.BINANCE, Source.PYTH): Decimal("0.10"),
+        (Source.CHAINLINK, Source.PYTH): Decimal("0.10"),
         (Source.CHAINLINK, Source.CHAINLINK_TWAP): Decimal("0.15"),
     }
 )

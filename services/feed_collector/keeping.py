@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from services.feed_collector import actions
 from services.feed_collector.decide import stale_since, summarise
 from services.feed_collector.metrics import FEED_AGE_S, SNAPSHOTS
+from services.feed_collector.retiring.days import Retirement
 from services.feed_collector.shelf import Shelf
 from services.feed_collector.tape import EVERY, FeedNews, Tape
 from services.feed_collector.watch import Watch
@@ -51,6 +52,7 @@ class Keeper:
     expected: Sequence[tuple[Source, Instrument]]
     """The feeds that should speak all the time."""
     started_at: datetime
+    retirement: Retirement
 
     async def keep_status(self, pulse: LoopPulse) -> None:
         """Write how the feeds are, twice a second; a silence begins a gap (C1, C11)."""
@@ -151,6 +153,7 @@ class Keeper:
             day = (self.clock.now() - PARTITIONS_AT).date()
             if day != done_for and await self.keep_partitions(day):
                 done_for = day
+            await self.retirement.make_recent_bars(self.clock.now())
             await actions.forget_books(self.database)
             await actions.forget_batches(self.database)
             await asyncio.sleep(HOUSE_EVERY_S)
@@ -161,7 +164,7 @@ class Keeper:
         """Do the day's work on the partitions; False when it failed: capture goes on, and it is tried again."""
         try:
             made = await actions.ensure_partitions(self.database)
-            dropped = await actions.retire_ticks(self.database, day, instance=self.instance)
+            dropped = await self.retirement.retire(day)
         except Exception:  # whatever it is, it must not stop the capture
             log.critical("partitions_failed", exc_info=True)
             return False

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from services.feed_collector import actions
+from services.feed_collector.retiring.days import Retirement
 from services.feed_collector.tape import Tape
 from services.feed_collector.writer import Displaced, Writer, wait_for_capture
 from shared.db.engine import CommitUnknown, Database
@@ -230,7 +231,7 @@ async def test_old_days_become_bars_before_they_are_dropped_once_a_day(
                 "INSERT INTO price_ticks (timestamp, symbol, source, price) VALUES (%s, 'BTC', 'chainlink', %s)",
                 [old + timedelta(seconds=second), price],
             )
-    dropped = await actions.retire_ticks(database, today, instance="test")
+    dropped = await Retirement(database, "test", None).retire(today)
     assert dropped == [f"price_ticks_{old:%Y%m%d}"]
     bars = desk.all("SELECT open, high, low, close, ticks FROM price_bars_1m ORDER BY minute")
     assert [tuple(int(bar[name]) for name in ("open", "high", "low", "close", "ticks")) for bar in bars] == [
@@ -239,7 +240,7 @@ async def test_old_days_become_bars_before_they_are_dropped_once_a_day(
     ]
     with connect_as_owner() as owner:
         owner.execute("SELECT ensure_partitions(0, %s::date)", [old.date()])
-    assert await actions.retire_ticks(database, today, instance="another") == []
+    assert await Retirement(database, "another", None).retire(today) == []
 
 
 @pytest.fixture

@@ -253,7 +253,7 @@ def sample(seconds: int, *, up: str | None = "0.97", strike: str | None = None) 
     price = D(60000 + seconds)
     return CloseSample(
         WindowId("btc-updown-15m-1"), BTC, CLOCK.now(), seconds, None if strike is None else D(strike),
-        price, price + 1, price + 2, None if up is None else D(up), None, None if up is None else "UP",
+        price, price + 1, price + 2, price + 3, None if up is None else D(up), None, None if up is None else "UP",
         None if up is None else D(up),
     )  # fmt: skip
 
@@ -271,6 +271,7 @@ async def test_a_close_is_one_row_filled_sample_by_sample(database, desk):
         D(60001),
         D(60002),
     )
+    assert row["pyth_price_at_close"] == D(60003)
     assert (row["strike_price"], row["market_consensus_direction"]) == (D(59999), "UP")
 
 

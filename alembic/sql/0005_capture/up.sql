@@ -19,6 +19,7 @@ CREATE TABLE window_close_samples (
   oracle_price numeric(20, 8),
   oracle_average numeric(20, 8),
   binance_price numeric(20, 8),
+  pyth_price numeric(20, 8),
   up_bid numeric(10, 4), up_ask numeric(10, 4),
   down_bid numeric(10, 4), down_ask numeric(10, 4),
   PRIMARY KEY (window_id, ms_to_close)
@@ -55,6 +56,7 @@ DECLARE
   v_last timestamptz;
 BEGIN
   stored := 0; known := 0; rejected := 0;
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('tick_archive', 0));  -- no day becomes archived meanwhile
   SELECT * INTO b FROM failed_batches WHERE id = p_id AND replayed_at IS NULL FOR UPDATE;
   IF NOT FOUND THEN RETURN; END IF;
   IF b.retry_count = 0 AND EXISTS (SELECT FROM capture_batches WHERE batch_id = b.batch_id) THEN

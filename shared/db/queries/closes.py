@@ -27,6 +27,7 @@ class CloseSample:
     oracle_price: Decimal | None
     oracle_average: Decimal | None
     binance_price: Decimal | None
+    pyth_price: Decimal | None
     up_price: Decimal | None
     down_price: Decimal | None
     consensus: str | None
@@ -44,6 +45,7 @@ class DenseSample:
     oracle_price: Decimal | None
     oracle_average: Decimal | None
     binance_price: Decimal | None
+    pyth_price: Decimal | None
     up_bid: Decimal | None
     up_ask: Decimal | None
     down_bid: Decimal | None
@@ -86,8 +88,8 @@ async def write_dense(tx: Tx, samples: Sequence[DenseSample]) -> None:
     await tx.execute(text("SET LOCAL synchronous_commit = off"))
     statement = text(
         """INSERT INTO window_close_samples (window_id, at, ms_to_close, oracle_price, oracle_average, binance_price,
-          up_bid, up_ask, down_bid, down_ask)
-        VALUES (:window_id, :at, :ms_to_close, :oracle_price, :oracle_average, :binance_price, :up_bid, :up_ask, :down_bid,
+          pyth_price, up_bid, up_ask, down_bid, down_ask)
+        VALUES (:window_id, :at, :ms_to_close, :oracle_price, :oracle_average, :binance_price, :pyth_price, :up_bid, :up_ask, :down_bid,
           :down_ask)
         ON CONFLICT (window_id, ms_to_close) DO NOTHING"""
     )
@@ -160,4 +162,5 @@ def _values(sample: CloseSample) -> Mapping[str, Any]:
         "chainlink_price_at_close": sample.oracle_price,
         "oracle_average_at_close": sample.oracle_average,
         "binance_price_at_close": sample.binance_price,
+        "pyth_price_at_close": sample.pyth_price,
     }

@@ -17,3 +17,13 @@ async def claim_once(tx: Tx, work: str, *, done_for: str, by: str) -> bool:
     )
     parameters = {"work": work, "for": done_for, "by": by}
     return (await tx.execute(statement, parameters)).one_or_none() is not None
+
+
+async def give_back(tx: Tx, work: str, *, done_for: str, by: str) -> bool:
+    """Let a unit of work that we claimed and could not do be claimed again; False when it is no longer ours."""
+    statement = text(
+        """UPDATE scheduled_work SET done_for = '', done_at = clock_timestamp()
+        WHERE work = :work AND done_for = :for AND done_by = :by RETURNING work"""
+    )
+    parameters = {"work": work, "for": done_for, "by": by}
+    return (await tx.execute(statement, parameters)).one_or_none() is not None

@@ -35,7 +35,7 @@ def keeper(clock):
     tape, watch = Tape(), Watch(clock, (window(state=WindowState.OPEN),))
     shelf = Shelf(tape)
     writer = SimpleNamespace(trip_owed=None)
-    return Keeper(None, tape, shelf, watch, writer, clock, "test", EXPECTED, after(0))
+    return Keeper(None, tape, shelf, watch, writer, clock, "test", EXPECTED, after(0), None)
 
 
 @pytest.mark.parametrize(

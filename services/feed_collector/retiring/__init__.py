@@ -1,0 +1,1 @@
+"""Old ticks: bars, archive, and the end of their partition."""
