@@ -85,13 +85,18 @@ def changed(name: str, number: int, **fields: Any) -> Callable[[Evidence], Evide
     def change(found: Evidence) -> Evidence:
         rows = list(getattr(found, name))
         rows[number] = rows[number] | fields
-        return replace(found, **{name: rows})
+        values: dict[str, Any] = {name: rows}
+        return replace(found, **values)
 
     return change
 
 
 def added(name: str, row: dict[str, Any]) -> Callable[[Evidence], Evidence]:
-    return lambda found: replace(found, **{name: [*getattr(found, name), row]})
+    def add(found: Evidence) -> Evidence:
+        more: dict[str, Any] = {name: [*getattr(found, name), row]}
+        return replace(found, **more)
+
+    return add
 
 
 def made(**fields: Any) -> Callable[[Evidence], Evidence]:
