@@ -17,4 +17,4 @@ class OperatorVenueSettings(AccountAccessSettings):
 class DirectSettings(AccountAccessSettings):
     """What works without the Book: DATABASE_URL need not be set, and is not used."""
 
-    database_url: SecretStr = SecretStr("postgresql://nobody@127.0.0.1/none")
+    database_url: SecretStr = SecretStr("postgresql://nobody@127.0.0.1:5432/none")

@@ -8,7 +8,7 @@ from services.risk_monitor import queries
 from services.risk_monitor.decide import Blindness, Watched, period
 from services.risk_monitor.queries import Account, DueCancel
 from shared.db.engine import Database
-from shared.db.queries import administration, lifecycle, safeguards, scheduled_work
+from shared.db.queries import administration, lifecycle, resting, safeguards, scheduled_work
 from shared.domain.breaker import TripReason
 from shared.domain.exits import ExitDecision
 from shared.domain.ids import AccountId, PositionId
@@ -145,7 +145,11 @@ async def claim_cancel_all(database: Database, due: DueCancel, *, unit: str, ins
     """Claim one try to cancel an account's orders; False when another instance makes it (T5)."""
     async with database.begin() as tx:
         work = f"cancel_all:{due.account_id}"
-        return await scheduled_work.claim_once(tx, work, done_for=unit, by=instance)
+        if not await scheduled_work.claim_once(tx, work, done_for=unit, by=instance):
+            return False
+        # Written before it is sent: what then ends at the venue has its reason in the Book (E16).
+        await resting.request_cancels(tx, due.account_id, Mode.LIVE, reason="EMERGENCY", by="risk_monitor")
+        return True
 
 
 async def record_cancelled(database: Database, due: DueCancel) -> None:

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.factories import CLOCK, Claim, Desk
-from tests.processes import Street, Venue, until, venue
+from tests.processes import Running, Street, Venue, running, until, venue
 from tests.resting import Maker
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -54,6 +55,18 @@ def steps(maker: Maker, claim: Claim) -> list[str]:
 
 def ask(maker: Maker, claim: Claim) -> None:
     assert maker.street.desk.do("operator", "SELECT request_cancel(%s, 'not wanted', 'anna')", claim.order_id)
+
+
+@contextmanager
+def watching(maker: Maker, service: str) -> Iterator[Running]:
+    """One of the services that read and cancel, with credentials and no key."""
+    environment = {
+        "DATABASE_URL": maker.street.desk.role_url(f"onebook_{service}"),
+        "ACCOUNT_CREDENTIALS": maker.account_credentials(),
+        **maker.street.venue.environment(),
+    }
+    with running(f"services.{service}", environment, maker.street.folder / f"{service}.log") as process:
+        yield process
 
 
 CANCELLED = ["order_cancelling", "cancel_answered", "order_killed"]
@@ -138,6 +151,31 @@ def test_a_cancel_whose_answer_is_lost_is_unknown_and_keeps_its_capital(maker: M
         ended(maker, claim, "UNKNOWN")
     assert desk.gate()["breaker_reason"] == "ORDER_UNKNOWN"
     assert desk.buckets()["RESERVED"] == desk.order_row(claim)["reserved_usdc"]
+    with watching(maker, "reconciler"):
+        ended(maker, claim)
+    assert desk.all(
+        "SELECT FROM order_evidence WHERE order_id = %s AND kind = 'RESOLUTION' AND proves = 'TERMINAL'",
+        claim.order_id,
+    )
+    assert desk.buckets()["RESERVED"] == 0
+
+
+def test_while_the_executor_is_silent_the_risk_monitor_cancels_and_the_book_says_who_asked(
+    maker: Maker,
+) -> None:
+    """EMERGENCY without an executor: asked for in the Book, cancelled at the venue, ended by its reading (R6)."""
+    claim = maker.rest()
+    with watching(maker, "risk_monitor"):
+        maker.street.desk.control("kill_switch", "EMERGENCY")
+        until(
+            "it is cancelled at the venue",
+            lambda: maker.at_venue(claim.order_id)["status"].startswith("CANCELED"),
+        )
+    with watching(maker, "reconciler"):
+        ended(maker, claim)
+    assert steps(maker, claim) == ["order_live", "cancel_requested", "order_killed"]
+    asked = maker.street.desk.one("SELECT actor FROM audit_events WHERE kind = 'cancel_requested'")
+    assert asked["actor"] == "risk_monitor"
 
 
 def test_a_cancel_the_venue_refuses_leaves_the_order_resting_and_is_tried_again(maker: Maker) -> None:
