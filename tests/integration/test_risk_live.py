@@ -247,8 +247,10 @@ async def test_a_read_that_fails_is_no_empty_list(verifying):
 async def test_what_the_venue_does_not_show_is_flagged_tripped_after_two_minutes_and_found_again(verifying):
     async def act(_running, desk, verifier, order):
         fill(desk, order)
-        shares = {"shares": "2", "usdc": "1", "price": "0.5", "state": "MATCHED"}
-        desk.trade(order.claim.order_id, "never", **shares)
+        (real,) = order.accepted.trade_ids
+        told = {"shares": str(order.accepted.shares), "usdc": str(order.accepted.usdc), "state": "MATCHED"}
+        desk.trade(order.claim.order_id, real, **told)
+        desk.trade(order.claim.order_id, "never", shares="2", usdc="0.1", state="MATCHED")
         await verifier.verify_all()
         assert not newest(desk)["verified"]
         assert not desk.position(order.claim)["orphaned"], "it may be a race"
