@@ -67,17 +67,14 @@ class _Wire(asyncio.Protocol):
 
     def is_usable(self, now: float) -> bool:
         """Return whether the server has neither closed nor spoken since, and the idle time is short."""
-        young = not self._closed and not self._received and now - self.used_at < IDLE_S
-        return young and not self._has_unread_parting()
+        return not self._closed and not self._received and now - self.used_at < IDLE_S and self._is_quiet()
 
-    def _has_unread_parting(self) -> bool:
-        """Return whether the kernel holds what the loop has not read yet: a busy loop learns late of a close."""
+    def _is_quiet(self) -> bool:
+        """Return whether the kernel holds nothing the loop has not read yet: a busy loop learns late of a close."""
         assert self.transport is not None
-        if self.transport.is_closing():
-            return True
         poll = select.poll()
         poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        return not poll.poll(0)
 
     def write(self, request: bytes) -> None:
         """Hand everything to the socket at once; what the socket does not take goes as soon as it can."""
