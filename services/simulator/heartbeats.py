@@ -31,13 +31,18 @@ class Heartbeats:
         armed = self._armed.get(api_key)
         if (armed.expected if armed is not None else "") != heartbeat_id:
             return False, armed.expected if armed is not None else ""
-        following = self._fresh_id()
-        self._armed[api_key] = _Armed(following, now_ms)
-        self._timetable.at(now_ms + self._limit_ms, lambda _when: self._sweep(api_key, following))
-        return True, following
+        return True, self._arm(api_key, self._fresh_id(), now_ms)
 
-    def _sweep(self, api_key: str, expected: str) -> None:
-        armed = self._armed.get(api_key)
-        if armed is not None and armed.expected == expected:
+    def beat_anonymously(self, api_key: str, now_ms: int) -> None:
+        """Take the older heartbeat, which names no id; the next one that does must name none either."""
+        self._arm(api_key, "", now_ms)
+
+    def _arm(self, api_key: str, expected: str, now_ms: int) -> str:
+        armed = self._armed[api_key] = _Armed(expected, now_ms)
+        self._timetable.at(now_ms + self._limit_ms, lambda _when: self._sweep(api_key, armed))
+        return expected
+
+    def _sweep(self, api_key: str, armed: _Armed) -> None:
+        if self._armed.get(api_key) is armed:
             del self._armed[api_key]
             self._on_silence(api_key)

@@ -9,6 +9,7 @@ from aiohttp import web
 from services.simulator.arrivals import Arrivals
 from services.simulator.exchange import Exchange
 from services.simulator.faults import Faults
+from services.simulator.rate_limits import RateLimits
 from services.simulator.venue_auth import ApiKeys
 from services.simulator.wire import compact
 from shared.runtime.clock import Clock
@@ -23,6 +24,7 @@ class Venue:
     faults: Faults
     clock: Clock
     arrivals: Arrivals = field(default_factory=Arrivals)
+    limits: RateLimits = field(default_factory=RateLimits)
 
     def now_ms(self) -> int:
         """Unix milliseconds of the venue's clock."""
