@@ -31,6 +31,8 @@ class OrderIntent:
     """The market's protocol version, v1 or v2."""
     salt: int
     timestamp_ms: int
+    expires_s: int = 0
+    """GTD: the Unix second after which it must not trade; the venue ends it a minute earlier. 0: it does not expire."""
 
 
 @dataclass(frozen=True, slots=True)

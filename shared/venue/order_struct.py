@@ -176,6 +176,8 @@ def build_order(intent: OrderIntent, *, maker: str, signer: str, signature_type:
         maker_amount, taker_amount = amounts(intent.side, intent.amount, intent.limit_price, intent.tick)
     except ValueError as error:
         raise Malformed(f"the order does not fit the market's grid: {error}") from error
+    if (intent.order_type is OrderType.GTD) != (intent.expires_s > 0):
+        raise Malformed("a GTD order expires, and no other does")
     if maker_amount <= 0 or taker_amount <= 0:
         raise Malformed(f"an order of {intent.amount} at {intent.limit_price} rounds to nothing")
     return OrderStruct(
@@ -192,14 +194,16 @@ def build_order(intent: OrderIntent, *, maker: str, signer: str, signature_type:
     )
 
 
-def post_body(order: OrderStruct, order_type: OrderType, *, signature: str, owner: str) -> str:
+def post_body(
+    order: OrderStruct, order_type: OrderType, *, signature: str, owner: str, expires_s: int = 0
+) -> str:
     """Return the JSON of POST /order, compact, keys in the venue's order: these very bytes are authenticated."""
     return json.dumps(
         {
             "deferExec": False,
             "order": {
                 "builder": NO_BYTES32,
-                "expiration": "0",
+                "expiration": str(expires_s),  # not signed
                 "maker": order.maker,
                 "makerAmount": str(order.maker_amount),
                 "metadata": NO_BYTES32,
@@ -231,5 +235,7 @@ def prepared_order(intent: OrderIntent, order: OrderStruct, *, signature: str, o
         signature_type=order.signature_type,
         domain_version=order.domain.version,
         exchange=order.domain.exchange,
-        body=post_body(order, intent.order_type, signature=signature, owner=owner),
+        body=post_body(
+            order, intent.order_type, signature=signature, owner=owner, expires_s=intent.expires_s
+        ),
     )

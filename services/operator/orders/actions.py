@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.operator.actions import Person
-from services.operator.orders.found import Adoptable
 from shared.db.engine import Database
 from shared.db.queries import resting
 from shared.domain.ids import AccountId, OrderId
 from shared.domain.modes import Mode
+from shared.domain.orders import OrderEvent
 from shared.domain.trades import VenueTrade
 
 
@@ -21,9 +21,10 @@ async def request_cancel(database: Database, order: OrderId, person: Person) -> 
 async def adopt(
     database: Database,
     account: AccountId,
-    order: Adoptable,
-    trades: Sequence[VenueTrade],
     *,
+    order: Mapping[str, Any],
+    event: OrderEvent,
+    trades: Sequence[VenueTrade],
     person: Person,
     dry_run: bool,
 ) -> Mapping[str, Any]:
@@ -33,8 +34,8 @@ async def adopt(
             tx,
             account,
             Mode.LIVE,
-            order=order.fields,
-            event=order.event,
+            order=order,
+            event=event,
             trades=trades,
             actor=person.name,
             reason=person.reason,

@@ -109,7 +109,15 @@ async def _adopt(
     fits = found.adoptable(shown, trades, window)
     if isinstance(fits, NotYet):
         return f"{order} cannot be adopted: {fits.why}"
-    return await actions.adopt(database, whose[0], fits, trades, person=person, dry_run=not book)
+    return await actions.adopt(
+        database,
+        whose[0],
+        order=fits.fields,
+        event=fits.event,
+        trades=trades,
+        person=person,
+        dry_run=not book,
+    )
 
 
 async def _see(
