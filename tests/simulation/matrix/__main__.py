@@ -56,7 +56,9 @@ def _show(result: Result) -> None:
     LOGS.mkdir(parents=True, exist_ok=True)
     log = LOGS / f"{result.cell.name.replace('/', '-')}-{result.cell.seed}.log"
     log.write_text("\n".join([*result.problems, result.seen, result.logs]))
-    acts = ", ".join(blow.act for blow in result.cell.blows)
+    acts = ", ".join(
+        f"{blow.act} +{blow.delay_ms:g} ms" if blow.delay_ms else blow.act for blow in result.cell.blows
+    )
     print(f"\nBROKEN {result.cell.name} ({acts})  {reproduce(result)}  {log}")
     for problem in result.problems:
         print(f"    {problem.strip().splitlines()[-1]}")

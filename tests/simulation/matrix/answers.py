@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-_LATE_S = 3.0
+_LATE_S = 2.2
 """Later than our patience with an answer (2 s), while the window still trades."""
 _HANGS_S = 4.0
 
@@ -40,7 +40,7 @@ _ALL = (
     Answer("accepted_filled", "plain"),
     _order("partly_filled", "partly_filled"),
     _order("resting", "resting", matched=False, seconds=1.5),
-    _order("delayed", "delayed", seconds=1.5),
+    _order("delayed", "delayed", seconds=0.5),
     _order("refused", "refused", placed=False, matched=False),
     _write("timeout_placed", "accept_then_timeout", placed=True, seconds=_HANGS_S),
     _write("timeout_not_placed", "timeout_not_placed", placed=False, seconds=_HANGS_S),

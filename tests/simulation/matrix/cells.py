@@ -11,6 +11,7 @@ from tests.simulation.matrix.void import void_reason
 
 _WEIGHTS = (40, 20, 25, 15)
 """Of kill, stop, cut, postgres: a server of one's own costs a second more."""
+_LATER_SHARE, _LATER_MS_MAX = 0.5, 8.0
 _SECOND_ALWAYS = ("reconcile.asked", "reconcile.compared", "settle.read", "settle.recorded")
 _SECOND_AFTER_EXECUTION = ("epoch.lock_won", "epoch.taken", "epoch.reconciled")
 _OF_RECONCILER = ("reconcile.", "settle.", "epoch.reconciled")
@@ -22,6 +23,8 @@ class Blow:
 
     point: str
     act: str
+    delay_ms: float = 0.0
+    """A connection that is lost a little later is lost in the middle of the next statement."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +66,13 @@ def cell(name: str, seed: int) -> Cell:
             f"no such cell: {name}; points {', '.join(FULL_NAMES)}; answers {', '.join(ANSWERS)}"
         )
     chance = random.Random(f"{seed}:{name}")
-    return Cell(answer, tuple(Blow(each, _act(chance)) for each in points), seed)
+    return Cell(answer, tuple(_blow(each, chance) for each in points), seed)
 
 
-def _act(chance: random.Random) -> str:
-    return chance.choices(ACTS, _WEIGHTS)[0]
+def _blow(point: str, chance: random.Random) -> Blow:
+    act = chance.choices(ACTS, _WEIGHTS)[0]
+    later = act in {"cut", "postgres"} and chance.random() < _LATER_SHARE
+    return Blow(point, act, round(chance.uniform(0.3, _LATER_MS_MAX), 1) if later else 0.0)
 
 
 def table(seed: int) -> Iterator[tuple[Cell, str | None]]:

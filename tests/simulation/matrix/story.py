@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.processes import look_again_after
 from tests.simulation.matrix.answers import ANSWERS, RESTS, arming
-from tests.simulation.matrix.cells import Cell
+from tests.simulation.matrix.cells import Blow, Cell
 from tests.simulation.matrix.checks import problems
 from tests.simulation.matrix.desk import CLOCK, CellDesk
 from tests.simulation.matrix.evidence import gather
@@ -95,12 +95,12 @@ def make_plan(cell: Cell, folder: Path, *, port: int, pid_file: Path) -> Plan:
     """Return the blows of a cell; a hand-over begins with a leader that dies while its order is under way."""
     strikes = []
     waits_for = folder / "armed"
-    blows = [(blow.point, blow.act) for blow in cell.blows]
+    blows = list(cell.blows)
     if cell.point.startswith("epoch."):
-        blows.insert(0, ("entry.post.answered", "kill"))
-    for number, (point, act) in enumerate(blows):
+        blows.insert(0, Blow("entry.post.answered", "kill"))
+    for number, blow in enumerate(blows):
         mark = folder / f"struck-{number}"
-        strikes.append(Strike(point, act, str(mark), str(waits_for)))
+        strikes.append(Strike(blow.point, blow.act, str(mark), str(waits_for), blow.delay_ms))
         waits_for = mark
     return Plan(tuple(strikes), port, str(pid_file))
 
@@ -124,16 +124,17 @@ def _play(desk: CellDesk, cell: Cell, result: Result) -> None:
         for strike in desk.plan.strikes
         if not Path(strike.mark).exists()
     ]
-    result.missed = result.struck == 0 and _went_amiss(now["orders"], cell)
+    result.missed = result.struck == 0 and _went_amiss(now, cell)
     result.problems += problems(evidence)
 
 
-def _went_amiss(orders: list[str], cell: Cell) -> bool:
+def _went_amiss(now: Row, cell: Cell) -> bool:
+    orders, played = now["orders"], ANSWERS[cell.answer]
     if not orders or any(order.endswith("NOT_SENT") for order in orders):
         return True
     if act_of(cell.point) == "exit" and not any(order.startswith("EXIT") for order in orders):
         return True
-    return "ENTRY KILLED" in orders and ANSWERS[cell.answer].kind not in {"order", "write"}
+    return played.matched and not now["fills"]
 
 
 def act_of(point: str) -> str:

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import socket
+import threading
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ class Strike:
     """``pid act`` of whoever was struck."""
     waits_for: str
     """The file without which nothing strikes yet."""
+    delay_ms: float = 0.0
+    """How much later the blow falls, while the process works on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,12 @@ def _passed(plan: Plan, name: str) -> None:
         raise ValueError(f"the code passes a point nobody registered: {name}")
     for strike in plan.strikes:
         if strike.point == name and Path(strike.waits_for).exists() and _mark(strike):
-            _strike(plan, strike.act)
+            if strike.delay_ms:
+                later = threading.Timer(strike.delay_ms / 1000, _strike, (plan, strike.act))
+                later.daemon = True
+                later.start()
+            else:
+                _strike(plan, strike.act)
             return
 
 

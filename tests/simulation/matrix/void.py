@@ -14,6 +14,8 @@ def void_reason(point: str, answer: str) -> str | None:
         return "nothing that was bought stays bought: there is nothing to redeem"
     if head == "cancel" and answer != "resting" and played.kind in {"plain", "order"}:
         return "an order so answered does not rest: there is nothing to cancel"
+    if answer == "resting" and (head == "trade" or point == "confirm.recorded"):
+        return "it rests until it is cancelled: nothing trades"
     if head == "trade" and answer == "events_lost":
         return "the channel never tells of the trade"
     return None
