@@ -7,6 +7,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from services.risk_monitor import actions
+from services.risk_monitor.asserting.loops import Assertions
 from services.risk_monitor.decide import verify_locally
 from services.risk_monitor.loops import Heart, Integrity, Progress, Watch
 from services.risk_monitor.verifying import actions as verifying
@@ -321,3 +322,16 @@ async def test_a_market_that_never_rests_holds_up_no_poll_and_is_looked_at_only_
     await watch.look()
     assert watch._matters(MOVED)
     assert watch._matters(Woken(frozenset({PositionChanged("p")}), everything=False))
+
+
+async def test_assertions_are_kept_and_a_broken_one_trips(desk, db):
+    """Each of the ten is broken in test_assertions.py; here one, by the loop that asks."""
+    claim = desk.hold()
+    desk.owner.execute("UPDATE positions SET bought_shares = 5 WHERE position_id = %s", [claim.position_id])
+    clock = SystemClock()
+    await Assertions(
+        await db(role="risk_monitor"), "one", Progress(clock, watched_at=clock.monotonic())
+    ).check()
+    assert desk.gate()["breaker_reason"] == "ASSERTION_FAILED"
+    kept = desk.all("SELECT assertion FROM assertion_results WHERE NOT held")
+    assert [row["assertion"] for row in kept] == [3]
