@@ -19,6 +19,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "signal_to_socket": ("signal_to_socket",),
     "takeover": ("takeover",),
     "kill_switch": ("kill_switch",),
+    "capture": ("capture",),
 }
 """What ONLY may name, and the modules of this folder it stands for."""
 

@@ -83,6 +83,10 @@ class Deployment:
             self.first.tick()
             self._refreshed_at = CLOCK.monotonic()
 
+    def reconcile(self) -> None:
+        """Say of the newest epoch that Book and venue were compared, as the reconciler does for every new one."""
+        self.desk.do("reconciler", "SELECT mark_reconciled(%s, '{}')", self.epoch())
+
     def ask(self) -> Decimal:
         """Return the ask the Book holds."""
         token = self.first.window["up_token"]
