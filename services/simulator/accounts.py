@@ -4,6 +4,7 @@ All amounts are micro-units. A match moves nothing on chain: it puts a movement 
 tokens; failing it forgets it. Tokens are sellable only when mined, and only as far as the cached view shows them.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -69,9 +70,13 @@ class Wallet:
         else:
             self.reserved.pop(order_id, None)
 
-    def redeem(self, payouts: dict[str, int]) -> tuple[int, dict[str, int]]:
-        """Burn all mined tokens named in ``payouts`` (micro-USDC per share); return cash paid and what was burnt."""
-        burnt = {token: self.tokens.pop(token) for token in payouts if self.tokens.get(token, 0) > 0}
+    def redeem(self, payouts: Mapping[str, int], shares: Mapping[str, int]) -> tuple[int, dict[str, int]]:
+        """Burn mined ``shares`` at ``payouts`` (micro-USDC per share); return cash paid and what was burnt."""
+        burnt = {token: amount for token, amount in shares.items() if amount > 0}
+        for token, amount in burnt.items():
+            self.tokens[token] -= amount
+            if not self.tokens[token]:
+                del self.tokens[token]
         paid = sum(shares * payouts[token] // 1_000_000 for token, shares in burnt.items())
         self.cash += paid
         return paid, burnt

@@ -16,6 +16,7 @@ from services.simulator.settlement import Reverted
 PUSD: Final = "0xC011a7E12a19f7B1f670d46F03B03f3342E82DFB"
 CONDITIONAL_TOKENS: Final = "0x4D97DCd97eC945f40cF65F87097ACe5EA0476045"
 COLLATERAL_ADAPTER: Final = "0xAdA100Db00Ca00073811820692005400218FcE1f"
+ROUTER_V2: Final = "0x12121212006e4CD160D18e3f00711DA5c3372600"
 NEG_RISK_ADAPTER: Final = "0xadA2005600Dec949baf300f4C6120000bDB6eAab"
 
 
@@ -70,6 +71,19 @@ def _merge(sender: Sender, target: str, arguments: tuple[Any, ...]) -> None:
     _exchange_pairs(sender, _market(sender, target, arguments), -arguments[4])
 
 
+def _redeem_position(sender: Sender, target: str, arguments: tuple[Any, ...]) -> None:
+    """Pay one outcome of a Protocol V2 market; it must be resolved, and the whole amount held."""
+    condition, outcome, amount = arguments
+    market = sender.exchange.listing.markets.get(f"0x{condition.hex()}00")
+    if market is None or target.lower() != ROUTER_V2.lower() or outcome not in (0, 1):
+        raise Reverted("execution reverted")
+    if sender.wallet.tokens.get(market.token(is_up=outcome == 0), 0) < amount:
+        raise Reverted("ERC1155: insufficient balance for transfer")
+    sender.exchange.settlement.redeem_outcome(
+        sender.wallet, market, (outcome == 0, amount), sender.at_ms, sender.transaction_hash
+    )
+
+
 def _exchange_pairs(sender: Sender, market: Market, amount: int) -> None:
     """Turn collateral into pairs of tokens (amount > 0) or back."""
     wallet = sender.wallet
@@ -105,6 +119,7 @@ _CALLS: Final[Mapping[bytes, tuple[list[str], Callable[[Sender, str, tuple[Any, 
     _selector(signature): (_types(signature), act)
     for signature, act in (
         ("redeemPositions(address,bytes32,bytes32,uint256[])", _redeem),
+        ("redeem(bytes31,uint256,uint256)", _redeem_position),
         ("splitPosition(address,bytes32,bytes32,uint256[],uint256)", _split),
         ("mergePositions(address,bytes32,bytes32,uint256[],uint256)", _merge),
         ("approve(address,uint256)", _approve),

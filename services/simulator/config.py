@@ -48,6 +48,15 @@ class SimulatorSettings(BaseSettings):
     mined_s: float = Field(default=1.0, ge=0)
     confirmed_s: float = Field(default=2.0, ge=0)
     taker_hold_ms: int = Field(default=150, ge=0, le=10_000)
+    heartbeat_limit_s: float = Field(default=10.0, gt=0)
+    """Silence after which an armed heartbeat cancels everything."""
+    gtd_ahead_s: int = Field(default=180, ge=0)
+    gtd_early_s: int = Field(default=60, ge=0)
+    """A GTD order's end must lie this far ahead, and comes this much sooner than it says."""
+    limits_enforced: bool = False
+    """Whether the venue refuses beyond its token buckets; so far it warns."""
+    keepalive_s: float = Field(default=75.0, gt=0)
+    """After how long an idle connection is closed."""
     fee_rounding: FeeRounding = "half_even"
     short_fill: bool = True
     """Whether a BUY that spends a budget gets one micro-share less, as captured at the venue."""
@@ -67,4 +76,7 @@ class SimulatorSettings(BaseSettings):
             mined_ms=int(self.mined_s * 1000),
             confirmed_ms=int(max(self.confirmed_s, self.mined_s) * 1000),
             balance_lag_ms=int(self.balance_lag_s * 1000),
+            heartbeat_limit_ms=int(self.heartbeat_limit_s * 1000),
+            gtd_ahead_s=self.gtd_ahead_s,
+            gtd_early_s=self.gtd_early_s,
         )

@@ -134,6 +134,7 @@ class Exchange:
         before = market.book.levels(is_up=True)
         met = market.book.replace(bids, asks)
         market.book_ms = now_ms
+        market.remember_price(now_ms // 1000)
         for resting, shares in met:
             self._filled_by_market(resting, shares, now_ms)
         self._sink.book_changed(market, *before)

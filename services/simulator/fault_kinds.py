@@ -115,6 +115,10 @@ _FEED: Final = (
 )
 _LISTING: Final = (
     Kind("unknown_market_version", "listing", "the next window is listed with version v9"),
+    Kind(
+        "protocol_v2", "listing", "the next window is listed as a Protocol V2 market: position ids, domain 3"
+    ),
+    Kind("hidden_tokens", "listing", "the CLOB does not know the next window's tokens for `seconds`"),
     Kind("unknown_fee_type", "listing", "the next window is listed with an unknown fee type"),
 )
 

@@ -39,7 +39,6 @@ def market(found: Market, now_ms: int) -> Json:
         "endDate": iso(window.closes_at_ms),
         "outcomes": json.dumps(["Up", "Down"]),
         "outcomePrices": json.dumps(outcome_prices(found, now_ms)),
-        "clobTokenIds": json.dumps([window.up_token, window.down_token]),
         "active": True,
         "closed": found.resolved_ms is not None,
         "archived": False,
@@ -50,11 +49,14 @@ def market(found: Market, now_ms: int) -> Json:
         "umaResolutionStatuses": "[]",
         "negRisk": window.neg_risk,
         "version": window.version,
+        **_ids(found),
         "events": [{"id": found.event_id, "slug": window.slug, "title": window.question}],
         **_trading_terms(found),
         **_prices(found),
     }
     if found.resolved_ms is not None:
+        if window.version == "v2":
+            body["resolutionStatus"] = "resolved"
         body |= {
             "umaResolutionStatus": "resolved",
             "automaticallyResolved": True,
@@ -62,6 +64,19 @@ def market(found: Market, now_ms: int) -> Json:
             "umaEndDate": iso(found.resolved_ms),
         }
     return body
+
+
+def _ids(found: Market) -> Json:
+    """Return the ids of a market's outcomes: tokens as JSON in a string, or positions as a real list."""
+    tokens = [found.window.up_token, found.window.down_token]
+    if found.window.version != "v2":
+        return {"clobTokenIds": json.dumps(tokens)}
+    return {
+        "positionIds": tokens,
+        "resolutionStatus": "active",
+        "onchainEventId": found.condition_id,
+        "requestId": found.window.question_id,
+    }
 
 
 def _trading_terms(found: Market) -> Json:

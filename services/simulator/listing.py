@@ -52,27 +52,27 @@ class Listing:
 
     def _list(self, window: SimWindow, now_ms: int) -> None:
         place = len(self.markets) + 1
+        fault = self._faults.take("listing", asset=window.asset, slug=window.slug)
         market = Market(
-            window=self._spoilt(window),
+            window=window if fault is None else _spoilt(window, fault.kind.name),
             market_id=str(_FIRST_MARKET_ID + place),
             event_id=str(_FIRST_EVENT_ID + place),
             tick=int(window.tick * MICRO),
         )
-        self.markets[window.condition_id] = market
+        self.markets[market.condition_id] = market
         self.by_slug[window.slug] = market
-        self.by_token[window.up_token] = (market, True)
-        self.by_token[window.down_token] = (market, False)
+        if fault is not None and fault.kind.name == "hidden_tokens":
+            self._timetable.at(now_ms + int(fault.seconds * 1000), lambda _when: self._show(market))
+        else:
+            self._show(market)
         self._floor.listed(market)
         self._play(market, self._world.ladders(window), None, now_ms)
         self._timetable.at(window.resolves_at_ms, lambda when: self._floor.resolve(market, when))
 
-    def _spoilt(self, window: SimWindow) -> SimWindow:
-        fault = self._faults.take("listing", asset=window.asset, slug=window.slug)
-        if fault is None:
-            return window
-        if fault.kind.name == "unknown_market_version":
-            return replace(window, version="v9")
-        return replace(window, fee_type="mystery_fees_v9")
+    def _show(self, market: Market) -> None:
+        """Let the CLOB know a market's tokens; Gamma may have shown them before."""
+        for is_up in (True, False):
+            self.by_token[market.token(is_up=is_up)] = (market, is_up)
 
     def _play(self, market: Market, frames: Iterator[Ladder], due: Ladder | None, now_ms: int) -> None:
         """Show the newest frame that is due and plan the next; frames missed by a stall are skipped."""
@@ -88,3 +88,33 @@ class Listing:
 
     def _play_on(self, market: Market, frames: Iterator[Ladder], frame: Ladder, _when_ms: int) -> None:
         self._play(market, frames, frame, self._timetable.now_ms)
+
+
+def _spoilt(window: SimWindow, fault: str) -> SimWindow:
+    """Return a window as a fault lists it."""
+    match fault:
+        case "unknown_market_version":
+            return replace(window, version="v9")
+        case "unknown_fee_type":
+            return replace(window, fee_type="mystery_fees_v9")
+        case "protocol_v2":
+            return as_protocol_v2(window)
+        case _:
+            return window
+
+
+def as_protocol_v2(window: SimWindow) -> SimWindow:
+    """Return a window with the ids of Protocol V2.
+
+    A position id is module (8 bits), hash (128), arity (16), reserved (64, zero), chain (16), condition (16), outcome
+    (8); its first 31 bytes are the condition, which is shown with a zero byte behind.
+    """
+    condition = bytes([1]) + bytes.fromhex(window.condition_id[2:])[:16] + bytes(14)
+    up_token, down_token = (str(int.from_bytes(condition + bytes([index]), "big")) for index in (0, 1))
+    return replace(
+        window,
+        version="v2",
+        condition_id=f"0x{condition.hex()}00",
+        up_token=up_token,
+        down_token=down_token,
+    )

@@ -25,6 +25,9 @@ class Market:
     book_ms: int = 0
     last_price: dict[bool, int] = field(default_factory=dict)  # by is_up
     last_side: Side | None = None
+    history: list[tuple[int, int]] = field(
+        default_factory=list
+    )  # (Unix second, middle of the UP book), one a second
     resolved_ms: int | None = None
 
     @property
@@ -39,6 +42,12 @@ class Market:
     def payout(self, *, is_up: bool) -> int:
         """Return micro-USDC per share of a resolved market."""
         return MICRO if (self.window.winner == "UP") == is_up else 0
+
+    def remember_price(self, now_s: int) -> None:
+        """Keep the middle of the book, once a second."""
+        bid, ask = self.book.best(is_up=True)
+        if bid is not None and ask is not None and (not self.history or self.history[-1][0] < now_s):
+            self.history.append((now_s, (bid + ask) // 2))
 
     def accepts(self, now_ms: int) -> bool:
         """Return whether orders are taken now."""

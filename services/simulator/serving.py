@@ -19,6 +19,7 @@ from services.simulator.faults import Faults
 from services.simulator.feeds_stream import binance_app, polybolt_app
 from services.simulator.gamma_http import gamma_routes
 from services.simulator.pyth_http import pyth_app
+from services.simulator.rate_limits import RateLimits
 from services.simulator.relayer_http import Relayer, relayer_routes
 from services.simulator.rpc_http import Node, rpc_routes
 from services.simulator.rtds_stream import rtds_app
@@ -59,7 +60,8 @@ def build(settings: SimulatorSettings, world: World, clock: Clock) -> Simulator:
     exchange = Exchange(
         world, rules=settings.rules(), timetable=timetable, faults=faults, chain=chain, sink=streams
     )
-    venue = Venue(exchange, ApiKeys(settings.seed), faults, clock)
+    limits = RateLimits(enforced=settings.limits_enforced)
+    venue = Venue(exchange, ApiKeys(settings.seed), faults, clock, limits=limits)
     relayer = Relayer(venue, int(settings.relayer_mined_s * 1000))
     urls: dict[str, str] = {}
     stop = asyncio.Event()
@@ -91,7 +93,9 @@ async def serve(simulator: Simulator, settings: SimulatorSettings) -> None:
     async with AsyncExitStack() as stack:
         ports = {}
         for place, (name, app) in enumerate(simulator.apps.items()):
-            runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+            runner = web.AppRunner(
+                app, access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=settings.keepalive_s
+            )
             await runner.setup()
             stack.push_async_callback(runner.cleanup)
             await web.TCPSite(runner, settings.host, settings.port and settings.port + place).start()

@@ -4,7 +4,7 @@ The clock of settlement is the timetable; every move of money happens here and n
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -82,12 +82,25 @@ class Settlement:
 
         Raise Reverted while the market is unresolved or the adapter is not approved.
         """
+        held = {market.token(is_up=up): wallet.tokens.get(market.token(is_up=up), 0) for up in (True, False)}
+        return self._redeem(wallet, market, held, now_ms, transaction_hash)
+
+    def redeem_outcome(
+        self, wallet: Wallet, market: Market, outcome: tuple[bool, int], now_ms: int, transaction_hash: str
+    ) -> int:
+        """Pay out some shares of one outcome (is it Up, micro-shares), as Protocol V2 does; raise Reverted."""
+        is_up, shares = outcome
+        return self._redeem(wallet, market, {market.token(is_up=is_up): shares}, now_ms, transaction_hash)
+
+    def _redeem(
+        self, wallet: Wallet, market: Market, shares: Mapping[str, int], now_ms: int, transaction_hash: str
+    ) -> int:
         if market.resolved_ms is None:
             raise Reverted("result for condition not received yet")
         if not wallet.approved:
             raise Reverted("ERC1155: need operator approval for 3rd party transfers")
         payouts = {market.token(is_up=up): market.payout(is_up=up) for up in (True, False)}
-        paid, burnt = wallet.redeem(payouts)
+        paid, burnt = wallet.redeem(payouts, shares)
         if burnt:
             self.redemptions.append(Redemption(wallet.address, market, burnt, paid, now_ms, transaction_hash))
             for asset in (COLLATERAL, *burnt):

@@ -45,6 +45,7 @@ def public_routes(venue: Venue) -> list[web.RouteDef]:
             "/neg-risk", _of_token(venue, lambda market, _up, _query: {"neg_risk": market.window.neg_risk})
         ),
         web.get("/fee-rate", _of_token(venue, lambda *_: {"base_fee": int(wire.LEGACY_FEE_BPS)})),
+        web.get("/prices-history", _prices_history(venue)),
         web.post("/books", _books(venue)),
         web.post("/prices", _prices(venue)),
         web.post("/midpoints", _midpoints(venue)),
@@ -65,6 +66,26 @@ def _of_token(venue: Venue, body: Callable[[Market, bool, Any], Any]) -> Route:
             return error(404, NO_BOOK)
         market, is_up = found
         return answer(body(market, is_up, request.query))
+
+    return route
+
+
+def _prices_history(venue: Venue) -> Route:
+    async def route(request: web.Request) -> web.Response:
+        found = venue.exchange.listing.by_token.get(request.query.get("market", ""))
+        if found is None:
+            return error(404, NO_BOOK)
+        market, is_up = found
+        bounds = [request.query.get(key, default) for key, default in (("startTs", "0"), ("endTs", "9" * 12))]
+        if not all(bound.isdecimal() for bound in bounds):
+            return error(400, "invalid time range")
+        first_s, last_s = map(int, bounds)
+        points = [
+            {"t": at_s, "p": (price if is_up else MICRO - price) / MICRO}
+            for at_s, price in market.history
+            if first_s <= at_s <= last_s
+        ]
+        return answer({"history": points})
 
     return route
 

@@ -65,6 +65,8 @@ def book(market: Market, *, is_up: bool) -> Json:
         "neg_risk": market.window.neg_risk,
         "last_trade_price": text(last) if last is not None else "",
     }
+    if market.window.version == "v2":
+        body["version"] = "v2"
     # SHA-1 of the compact book with an empty hash in its place, keys in this order (the older client's utilities).
     body["hash"] = hashlib.sha1(compact(body).encode(), usedforsecurity=False).hexdigest()
     return body

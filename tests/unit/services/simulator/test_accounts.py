@@ -45,7 +45,8 @@ def test_the_venue_misses_a_redemption_until_it_refreshes():
     mine = wallet()
     mine.tokens |= {"up": 7, "down": 5}
     mine.refresh("up")
-    assert mine.redeem({"up": 1_000_000, "down": 0}) == (7, {"up": 7, "down": 5})
+    payouts = {"up": 1_000_000, "down": 0}
+    assert mine.redeem(payouts, {"up": 7, "down": 5}) == (7, {"up": 7, "down": 5})
     assert (mine.cash, mine.seen[COLLATERAL], mine.seen["up"]) == (107, 100, 7)
     mine.refresh(COLLATERAL)
     mine.refresh("up")
@@ -61,7 +62,24 @@ def test_only_what_the_venue_has_seen_can_be_spent():
 
 
 def test_redeeming_an_emptied_position_pays_nothing():
-    assert wallet().redeem({"up": 1_000_000, "down": 0}) == (0, {})
+    assert wallet().redeem({"up": 1_000_000, "down": 0}, {"up": 0, "down": 0}) == (0, {})
+
+
+def test_a_part_of_a_position_can_be_redeemed():
+    mine = wallet()
+    mine.tokens["up"] = 7
+    assert mine.redeem({"up": 1_000_000}, {"up": 3}) == (3, {"up": 3})
+    assert (mine.tokens, mine.cash) == ({"up": 4}, 103)
+
+
+def test_an_older_view_is_shown_as_it_was_and_the_first_before_it():
+    mine = wallet()
+    assert mine.seen_at(COLLATERAL, 5) == 0
+    mine.remember(10)
+    mine.deposit(50)
+    mine.refresh(COLLATERAL)
+    mine.remember(20)
+    assert [mine.seen_at(COLLATERAL, at_ms) for at_ms in (5, 10, 19, 20, 99)] == [100, 100, 100, 150, 150]
 
 
 def test_a_reservation_ends_at_zero():

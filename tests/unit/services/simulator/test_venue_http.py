@@ -6,7 +6,7 @@ import json
 import pytest_asyncio
 
 from tests.unit.services.simulator.venue_clients import Clients
-from tests.unit.services.simulator.venue_world import DOWN, START_MS, UP, WINDOW
+from tests.unit.services.simulator.venue_world import DOWN, FIRST, START_MS, UP, WINDOW, SmallWorld, ladder
 
 
 @pytest_asyncio.fixture
@@ -73,6 +73,23 @@ async def test_reads_of_several_tokens(venue):
     )
     assert prices == {UP: {"BUY": "0.5", "SELL": "0.52"}}
     assert (await venue.post("clob", "/midpoints", wanted))[1] == {UP: "0.51", DOWN: "0.49"}
+
+
+async def test_past_prices_are_told_once_a_second_and_mirrored():
+    venue = Clients(
+        SmallWorld(
+            [FIRST, ladder(START_MS + 500, "0.6x5", "0.7x5"), ladder(START_MS + 1_500, "0.4x5", "0.5x5")]
+        )
+    )
+    venue.pass_ms(2_000)
+    first_s = START_MS // 1000
+    _status, up = await venue.get("clob", "/prices-history", market=UP)
+    assert up == {"history": [{"t": first_s, "p": 0.51}, {"t": first_s + 1, "p": 0.45}]}
+    _status, down = await venue.get("clob", "/prices-history", market=DOWN, startTs=str(first_s + 1))
+    assert down == {"history": [{"t": first_s + 1, "p": 0.55}]}
+    assert (await venue.get("clob", "/prices-history", market=UP, endTs="soon"))[0] == 400
+    assert (await venue.get("clob", "/prices-history", market="12"))[0] == 404
+    await venue.close()
 
 
 async def test_a_market_is_found_by_token_the_smaller_id_first(venue):

@@ -142,6 +142,37 @@ async def test_balances_are_seen_as_the_venue_sees_them(venue):
     assert await balance(**cash) == str(100_000_007 - 5_199_999 - 174_720)
 
 
+async def test_resting_orders_score_and_nobody_is_notified(venue):
+    _status, posted = await venue.call("POST", "/order", resting(venue))
+    assert await venue.call("GET", "/order-scoring", order_id=posted["orderID"]) == (200, {"scoring": True})
+    assert await venue.call("POST", "/orders-scoring", [posted["orderID"], "0x12"]) == (
+        200,
+        {posted["orderID"]: True, "0x12": False},
+    )
+    assert (await venue.call("POST", "/orders-scoring", {}))[0] == 400
+    assert await venue.call("GET", "/notifications") == (200, [])
+    assert await venue.call("DELETE", "/notifications", ids="1") == (200, "OK")
+
+
+async def test_heartbeats_of_either_age_keep_orders_and_a_restart_takes_none(venue):
+    await venue.call("POST", "/order", resting(venue))
+    assert await venue.call("POST", "/heartbeats") == (200, {"status": "ok"})
+    venue.pass_ms(9_000)
+    status, second = await venue.call("POST", "/v1/heartbeats", {"heartbeat_id": ""})
+    assert status == 200
+    assert await venue.call("POST", "/v1/heartbeats", {"heartbeat_id": "old"}) == (
+        400,
+        {"error_msg": "Invalid Heartbeat ID", "heartbeat_id": second["heartbeat_id"]},
+    )
+    venue.pass_ms(9_000)
+    assert (await venue.call("GET", "/data/orders"))[1]["count"] == 1
+    venue.exchange.mode = "restarting"
+    assert (await venue.call("POST", "/v1/heartbeats", {"heartbeat_id": second["heartbeat_id"]}))[0] == 425
+    assert (await venue.call("POST", "/heartbeats"))[0] == 425
+    venue.pass_ms(1_000)
+    assert (await venue.call("GET", "/data/orders"))[1]["count"] == 0
+
+
 async def test_long_lists_come_in_pages(venue):
     for salt in range(101):
         status, _answer = await venue.call("POST", "/order", resting(venue, salt=salt, makerAmount="100000"))
