@@ -118,3 +118,18 @@ async def test_a_read_that_keeps_failing_is_an_error_and_one_that_recovers_is_no
                 await me.account.trades(listing.condition_id, listing.fee)
 
     await against_simulator(check)
+
+
+async def test_a_connection_the_venue_closed_while_idle_costs_no_order():
+    async def check(running: Running) -> None:
+        async with trader(running) as me:
+            listing = await me.open_market()
+            for _ in range(2):
+                assert await me.trading.warm()
+                idle = me.trading._writes._idle[0]
+                prepared = me.trading.prepare(me.intent(listing))
+                await idle._changed.wait()  # the venue has hung up
+                assert isinstance(await me.trading.submit(prepared, before_send=yes), Success)
+                assert len(await arrivals(running, prepared.order_id)) == 1
+
+    await against_simulator(check, keepalive_s=0.1)
