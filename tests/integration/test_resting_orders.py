@@ -69,6 +69,16 @@ def watching(maker: Maker, service: str) -> Iterator[Running]:
         yield process
 
 
+def deadman_check(maker: Maker) -> dict[str, Any]:
+    """What the gate found of the switch for a signal of now; the market is taken, so the signal is refused."""
+    name = maker.street.say(ordinal=7)
+    verdict = until(
+        "it is decided",
+        lambda: maker.street.desk.one("SELECT verdict FROM signals WHERE signal_id = %s", name)["verdict"],
+    )
+    return next(check for check in verdict["checks"] if check["name"] == "deadman")
+
+
 CANCELLED = ["order_cancelling", "cancel_answered", "order_killed"]
 
 
@@ -81,6 +91,7 @@ def test_a_resting_order_stays_until_somebody_asks_and_its_cancel_is_written_bef
         maker.street.lead(process, after=desk.epoch)
         until("it is watched over", lambda: desk.all("SELECT FROM venue_heartbeats WHERE armed"))
         assert desk.order_row(claim)["state"] == "LIVE"
+        assert deadman_check(maker)["passed"], "entries go on under a switch that is fed"
         ask(maker, claim)
         ended(maker, claim)
     assert steps(maker, claim) == ["order_live", "cancel_requested", *CANCELLED]
