@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -150,6 +151,41 @@ async def test_what_was_bought_is_compared_clean_and_followed_to_its_confirmatio
         assert (row["kind"], row["mismatches"], row["error"]) == ("CONTINUOUS", 0, None)
 
     await on_stage(act, mined_s=10, confirmed_s=40)
+
+
+async def test_a_match_that_stays_off_chain_is_told_after_a_minute_a_discrepancy_after_ten_and_never_unknown(
+    on_stage,
+):
+    """The chain has its own clock (E9)."""
+
+    async def act(stage: Stage) -> None:
+        prepared, claim = stage.write()
+        stage.answer(claim, await stage.send(prepared))
+        await stage.compare()
+        own, venues = (
+            SystemClock(),
+            stage.running.clock,
+        )  # what is told is timed by the Book's, what differs by the venue's
+        late = "discrepancies WHERE kind = 'SETTLEMENT_LATE' AND resolved_at IS NULL"
+        slow = "alerts WHERE kind = 'settlement_slow'"
+        for clock, kind, seconds, told in (
+            (own, slow, 50, 0),
+            (own, slow, 61, 1),
+            (venues, late, 598, 0),
+            (venues, late, 601, 1),
+        ):
+            matched_at = clock.now() - timedelta(seconds=seconds)
+            stage.desk.owner.execute("UPDATE fills SET matched_at = %s", [matched_at])
+            await stage.compare()
+            assert len(stage.desk.all(f"SELECT * FROM {kind}")) == told, seconds
+        assert stage.fills()[0]["state"] == "MATCHED"
+        assert stage.desk.order_row(claim)["state"] == "FILLED"
+        assert stage.reasons() == []
+        stage.running.jump(60)
+        await stage.compare()
+        assert stage.desk.all(f"SELECT * FROM {late}") == []
+
+    await on_stage(act, mined_s=50, confirmed_s=55)
 
 
 async def test_an_unknown_that_was_placed_is_adopted_with_its_fills(on_stage):
