@@ -110,6 +110,8 @@ class Executor:
             self.journal.complete(name, End.FAIL, error.sqlstate)
             return
         self.journal.complete(name, End.FAIL if row["refused"] else End.OK, row["refused"])
+        if row["refused"] == "RECONCILIATION_PENDING":
+            await asyncio.sleep(ASK_EVERY_S)
         if row["refused"] is None:
             claimed = Claimed(order["order_id"], chosen["account_id"], epoch, claiming_at, spends)
             await self._send(session, connection, claimed)
