@@ -98,6 +98,17 @@ async def test_a_batch_is_stored_whole_with_its_name_and_the_reader_gets_it_back
     assert found[Source.CHAINLINK, BTC] == []
 
 
+@pytest.mark.parametrize("name", ["a\tb", "a\nb", "a\\b", "\\N", "\\.", "a\r\nb", "é'\"$$%s"])
+async def test_an_id_from_outside_stays_one_field_whatever_it_holds(stand: Stand, name: str):
+    now = CLOCK.now()
+    await stand.writer.store(
+        [PriceTick(BTC, Source.POLYMARKET, Decimal("1E-7"), None, now, token_id=TokenId(name), trade_id=name)]
+    )
+    row = stand.desk.one("SELECT token_id, trade_id, price, source_timestamp, timestamp FROM price_ticks")
+    assert (row["token_id"], row["trade_id"], row["source_timestamp"]) == (name, name, None)
+    assert (row["price"], row["timestamp"]) == (Decimal("0.0000001"), now)
+
+
 async def test_a_batch_whose_connection_dies_is_stored_once_on_a_new_one(stand: Stand):
     await stand.writer.store([tick(1)])
     end_capture_sessions(stand.desk)

@@ -89,18 +89,8 @@ class CaptureSession:
                     "COPY price_ticks (timestamp, symbol, source, price, token_id, source_timestamp, trade_id) FROM STDIN"
                 ) as copy,
             ):
-                for tick in batch.ticks:
-                    await copy.write_row(
-                        (
-                            tick.received_at,
-                            tick.instrument,
-                            tick.source.value,
-                            tick.price,
-                            tick.token_id,
-                            tick.source_at,
-                            tick.trade_id,
-                        )
-                    )
+                # One write: psycopg's row by row takes three times as long for the same bytes.
+                await copy.write(_copy_text(batch.ticks))
 
     async def has(self, batch_id: str) -> bool:
         """Return whether a batch was stored after all: a COMMIT whose answer was lost may have happened."""
@@ -192,6 +182,24 @@ async def list_days_before(tx: Tx, *, keep: timedelta) -> list[datetime]:
         ORDER BY 1"""
     )
     return list(await tx.scalars(statement, {"days": keep.days}))
+
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
+_NULL = "\\N"
+
+
+def _copy_text(ticks: Sequence[PriceTick]) -> bytes:
+    """Return rows in COPY's text format."""
+    return "".join(
+        f"{tick.received_at.isoformat()}\t{_text(tick.instrument)}\t{tick.source.value}\t{tick.price}\t{_text(tick.token_id)}"
+        f"\t{_NULL if tick.source_at is None else tick.source_at.isoformat()}\t{_text(tick.trade_id)}\n"
+        for tick in ticks
+    ).encode()
+
+
+def _text(value: str | None) -> str:
+    """Return a text field; an id from outside may hold anything, and must stay one field."""
+    return _NULL if value is None else value.translate(_ESCAPES)
 
 
 def _reason(error: BaseException) -> str:
