@@ -39,7 +39,7 @@ async def setup(process: Process[RiskMonitorSettings]) -> Wiring:
         readings[account] = await process.closing.enter_async_context(reading)
         cancelling[account] = await process.closing.enter_async_context(Cancelling(urls, login, clock))
     listener = Listener(settings.database_url, application_name=process.name, clock=clock)
-    progress = Progress(clock, watched_at=clock.monotonic(), silent_loops=process.silent_loops)
+    progress = Progress(clock, watched_at=clock.monotonic())
     moves = listener.subscribe(["market_moved", "position_changed", "gate_changed"])
     watch = Watch(database, moves, clock, progress)
     verifier = Verifier(

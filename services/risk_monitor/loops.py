@@ -52,8 +52,6 @@ class Progress:
     """The verifier has looked at everything held, at least once."""
     unreadable: Mapping[str, str] = field(default_factory=dict)
     """Accounts whose holdings could not be read at the venue, and why."""
-    silent_loops: Callable[[], list[str]] = list
-    """The loops of this process that have been silent longer than they promised."""
     broken: Mapping[str, str] = field(default_factory=dict)
     """Books that were not whole when last checked: each stands tripped by itself, and stops nobody else."""
 
@@ -62,7 +60,6 @@ class Progress:
         found = [f"{name}: {why}" for name, why in self.unreadable.items()]
         if self.clock.monotonic() - self.watched_at > SILENT_AFTER_S:
             found.append("positions were not looked at")
-        found += [f"the loop {name} is silent" for name in self.silent_loops()]
         return found
 
 

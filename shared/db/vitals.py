@@ -7,15 +7,20 @@ from sqlalchemy.pool import QueuePool
 
 from shared.db.engine import Tx
 from shared.runtime.clock import SystemClock
-from shared.runtime.pulse import SLOW_TURNS
+from shared.runtime.pulse import SLOW_TURNS, silent_loops
 
+SILENT = "silent_loops"
+"""Who has one is not fit, whatever else it says (R11)."""
 POOL_USE_MAX = Decimal("0.8")
 """Above it a person hears of it (B4); the beat's own connection counts, as everybody's does."""
 
 
 def vital_signs(tx: Tx) -> Mapping[str, object]:
-    """Return this process's slow turns, seconds by loop, and its pool where it is nearly full."""
+    """Return this process's silent loops, its slow turns, seconds by loop, and its pool where it is nearly full."""
     found: dict[str, object] = {}
+    silent = silent_loops()
+    if silent:
+        found[SILENT] = silent
     slow = SLOW_TURNS.recent(SystemClock().now())
     if slow:
         found["slow_turns"] = slow

@@ -99,3 +99,12 @@ class LoopPulse:
             "slowest_turn_s": round(self.slowest_turn_s, 6),
             "ok": not self.is_stale,
         }
+
+
+RUNNING: list[LoopPulse] = []
+"""The loops of this process while it serves: what its heartbeat answers for."""
+
+
+def silent_loops() -> list[str]:
+    """Return the loops that have been silent longer than they promised: who has one is not fit (R11)."""
+    return [pulse.name for pulse in RUNNING if pulse.is_stale]

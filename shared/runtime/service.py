@@ -16,6 +16,7 @@ A loop that ends without being asked to has died, too: whoever restarts us reads
 """
 
 import asyncio
+import gc
 import json
 import signal
 import sys
@@ -32,7 +33,7 @@ from shared.observability.logs import configure_logs, get_logger
 from shared.observability.metrics import EVENT_LOOP_LAG_S, UP, render_metrics
 from shared.observability.redaction import redact, redact_value
 from shared.runtime.clock import Clock, SystemClock
-from shared.runtime.pulse import SLOW_TURNS, LoopPulse
+from shared.runtime.pulse import RUNNING, SLOW_TURNS, LoopPulse
 from shared.runtime.settings import BaseServiceSettings, load_settings
 
 DEAD_STATUS = 1
@@ -89,16 +90,11 @@ class Process(Generic[SettingsT]):
         self.closing = AsyncExitStack()
         self.stop = asyncio.Event()
         self.status = 0
-        self.pulses: Sequence[LoopPulse] = ()
 
     def end(self, status: int) -> None:
         """Ask the process to end by itself, with this exit status, as SIGTERM would."""
         self.status = status
         self.stop.set()
-
-    def silent_loops(self) -> list[str]:
-        """Return the loops that have been silent longer than they promised: for the heartbeat (R11)."""
-        return [pulse.name for pulse in self.pulses if pulse.is_stale]
 
     def on_exit(self, close: Callable[[], Awaitable[object]]) -> None:
         """Call ``close`` at the end of the process, last given first, whatever ended it."""
@@ -159,12 +155,15 @@ async def _live(process: Process[SettingsT], setup: Setup[SettingsT]) -> None:
             heart = group.create_task(board.beat())
             wiring = await _set_up_or_stop(process, setup, stop)
             if wiring is not None:
+                # What the start made stays for good: a collection need not walk over it in the middle of a send.
+                gc.freeze()
                 _announce(process)
                 opened = board.open(wiring)
-                process.pulses = [pulse for _, pulse in opened]
+                RUNNING.extend(pulse for _, pulse in opened)
                 await _run_loops(opened, stop)
             heart.cancel()
     finally:
+        RUNNING.clear()
         UP.labels(process.name).set(0)
         doors.close()
 

@@ -137,6 +137,19 @@ async def test_a_pool_that_is_nearly_full_says_so_in_its_beat_and_is_told(desk, 
     assert alerts(desk, "pool_nearly_full") == [("reconciler/crowded", False)]
 
 
+async def test_who_has_a_silent_loop_is_not_fit_whatever_it_says(desk, db, monkeypatch):
+    class Silent:
+        name, is_stale = "house", True
+
+    monkeypatch.setattr("shared.runtime.pulse.RUNNING", [Silent()])
+    database = await db(role="reconciler")
+    async with database.begin() as tx:
+        await lifecycle.beat(tx, service="reconciler", instance="one", healthy=True)
+    beat = desk.one("SELECT healthy, details FROM heartbeats WHERE service = 'reconciler'")
+    assert (beat["healthy"], beat["details"]) == (False, {"silent_loops": ["house"]})
+    assert desk.claim(desk.signal(desk.window())).refused == "WATCHDOG_SILENT"
+
+
 async def test_a_server_short_of_connections_is_told(desk, notices, monkeypatch):
     monkeypatch.setattr("services.risk_monitor.telling.queries.CONNECTIONS_USE_MAX", Decimal(0))
     await notices.look()

@@ -17,7 +17,7 @@ from sqlalchemy import text
 from shared.db.contention import Contention, claim
 from shared.db.engine import Tx
 from shared.db.lock import LockSession
-from shared.db.vitals import vital_signs
+from shared.db.vitals import SILENT, vital_signs
 from shared.domain.breaker import TripReason
 from shared.domain.ids import (
     AccountId,
@@ -339,10 +339,11 @@ async def set_control(
 
 
 async def beat(tx: Tx, *, service: str, instance: str, healthy: bool, details: Details = _NONE) -> None:
-    """Say that this service lives and whether it is fit (R11)."""
+    """Say that this service lives and whether it is fit: one with a loop that is silent is not (R11)."""
     statement = text("SELECT beat(:service, :instance, :healthy, CAST(:details AS jsonb))")
     said = {**details, **vital_signs(tx)}
-    parameters = {"service": service, "instance": instance, "healthy": healthy, "details": dump(said)}
+    fit = healthy and SILENT not in said
+    parameters = {"service": service, "instance": instance, "healthy": fit, "details": dump(said)}
     await tx.execute(statement, parameters)
 
 

@@ -1,9 +1,9 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from prometheus_client import REGISTRY
 
-from shared.runtime.pulse import LoopPulse
+from shared.runtime.pulse import LoopPulse, SlowTurns, silent_loops
 
 
 class HandClock:
@@ -56,3 +56,30 @@ def test_a_description_says_when_it_last_ran(pulse):
         "slowest_turn_s": 0.0,
         "ok": True,
     }
+
+
+def test_a_slow_turn_is_told_for_a_while_by_loops_that_wait_for_nobody_outside(clock, monkeypatch):
+    slow = SlowTurns()
+    monkeypatch.setattr("shared.runtime.pulse.SLOW_TURNS", slow)
+    for name, stale_after_s, took_s in (("quick", 15, 5.001), ("in time", 15, 4.9), ("patient", 30, 60)):
+        with LoopPulse(name, clock, stale_after_s=stale_after_s).working():
+            clock.elapsed_s += took_s
+    assert slow.recent(clock.now()) == {"quick": "5.001"}
+    assert slow.recent(clock.now() + timedelta(seconds=15)) == {"quick": "5.001"}
+    assert slow.recent(clock.now() + timedelta(seconds=16)) == {}
+
+
+def test_a_turn_that_failed_is_no_slow_turn(pulse, clock, monkeypatch):
+    slow = SlowTurns()
+    monkeypatch.setattr("shared.runtime.pulse.SLOW_TURNS", slow)
+    with pytest.raises(RuntimeError), pulse.working():
+        clock.elapsed_s += 60
+        raise RuntimeError
+    assert slow.recent(clock.now()) == {}
+
+
+def test_the_process_knows_its_silent_loops(pulse, clock, monkeypatch):
+    monkeypatch.setattr("shared.runtime.pulse.RUNNING", [pulse])
+    assert silent_loops() == []
+    clock.elapsed_s = 10.1
+    assert silent_loops() == ["test_pulse"]

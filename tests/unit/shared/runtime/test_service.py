@@ -102,6 +102,22 @@ def test_a_signal_ends_it_gracefully(tmp_path, number):
         assert process.returncode == 0
 
 
+def test_a_service_may_end_itself_with_a_status_as_gracefully(tmp_path):
+    body = """
+async def setup(process):
+    async def close():
+        print("closed")
+    process.on_exit(close)
+    async def end(pulse):
+        process.end(3)
+        await wait(pulse)
+    return Wiring([Loop("end", end)])
+"""
+    with running(tmp_path, body) as process:
+        assert "closed" in rest_of(process)
+        assert process.wait(timeout=10) == 3
+
+
 def test_what_was_opened_is_closed_in_reverse_whatever_ended_it(tmp_path):
     body = """
 async def setup(process):
