@@ -38,6 +38,7 @@ class Wallet:
     cash: int = 0
     tokens: dict[str, int] = field(default_factory=dict)
     on_the_way: dict[str, Movement] = field(default_factory=dict)  # by trade id
+    locked: dict[str, Movement] = field(default_factory=dict)  # failed trades the venue has not let go of
     reserved: dict[str, tuple[str, int]] = field(default_factory=dict)  # order id -> (asset, amount)
     seen: dict[str, int] = field(default_factory=dict)  # the venue's cached view, by asset
     past: list[tuple[int, dict[str, int]]] = field(default_factory=list)  # what was seen, by moment
@@ -58,6 +59,23 @@ class Wallet:
         self.tokens[movement.token] = self.tokens.get(movement.token, 0) + movement.shares
         self.seen[COLLATERAL] = self.seen.get(COLLATERAL, 0) + movement.cash
         self.seen[movement.token] = self.seen.get(movement.token, 0) + movement.shares
+
+    def has_kept(self, movement: Movement) -> bool:
+        """Return whether what a mined trade brought is still there, and promised to no other."""
+        asset = COLLATERAL if movement.cash > 0 else movement.token
+        return self.balance(asset) - self.matched(asset) >= max(movement.cash, movement.shares)
+
+    def unmine(self, trade_id: str, movement: Movement) -> None:
+        """Put a mined trade on the way again, as a reorganised chain does."""
+        self.on_the_way[trade_id] = movement
+        for key, amount in ((COLLATERAL, movement.cash), (movement.token, movement.shares)):
+            self.seen[key] = self.seen.get(key, 0) - amount
+        self.cash -= movement.cash
+        self.tokens[movement.token] = self.tokens.get(movement.token, 0) - movement.shares
+
+    def lock(self, trade_id: str) -> None:
+        """Go on counting against the wallet what a failed trade would have taken."""
+        self.locked[trade_id] = self.on_the_way[trade_id]
 
     def fail(self, trade_id: str) -> None:
         """Forget a trade that never reached the chain."""
@@ -105,13 +123,12 @@ class Wallet:
         )
 
     def matched(self, asset: str) -> int:
-        """Return what matched, unmined trades will take of an asset."""
+        """Return what matched, unmined trades will take of an asset, and what failed ones are still held for."""
+        counted = (*self.on_the_way.values(), *self.locked.values())
         if asset == COLLATERAL:
-            return sum(-movement.cash for movement in self.on_the_way.values() if movement.cash < 0)
+            return sum(-movement.cash for movement in counted if movement.cash < 0)
         return sum(
-            -movement.shares
-            for movement in self.on_the_way.values()
-            if movement.token == asset and movement.shares < 0
+            -movement.shares for movement in counted if movement.token == asset and movement.shares < 0
         )
 
     def unmined(self, token: str) -> int:

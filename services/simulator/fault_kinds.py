@@ -15,11 +15,16 @@ frame       streams                           channel event market; user channel
                                               price feeds: channel asset
 line        streams, before a frame           the same
 listing     a new market                      asset slug
+
+A match that names no call (host, method, path) concerns POST /order where the kind has these facts; nothing armed is an
+order accepted and filled. Placed though it timed out is accept_then_timeout; reset after accepting accept_then_reset;
+a 200 nobody can read unreadable_answer; events lost, repeated, reordered drop_event, duplicate_event, reorder_events.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from http import HTTPStatus
 from types import MappingProxyType
 from typing import Final, Literal
 
@@ -83,6 +88,13 @@ _MATCH: Final = (
 _SETTLEMENT: Final = (
     Kind("match_then_failed", "settlement", "MATCHED, then FAILED: the fill did not happen"),
     Kind("match_then_retrying", "settlement", "MATCHED, RETRYING, then MINED and CONFIRMED late"),
+    Kind(
+        "mined_then_reorganised",
+        "settlement",
+        "MINED, RETRYING, then MINED and CONFIRMED, or FAILED: `result`",
+        options={"result": "confirmed"},
+    ),
+    Kind("phantom_lock", "settlement", "FAILED, but its money counts as matched for `seconds` more"),
 )
 _BALANCE: Final = (Kind("stale_balance", "balance", "the balance shown is `seconds` old"),)
 _FRAME: Final = (
@@ -130,13 +142,21 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
     }
 )
 
+_RESULTS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {"delayed": ("matched", "killed"), "mined_then_reorganised": ("confirmed", "failed")}
+)
 
-def is_option(option: str, value: str) -> bool:
-    """Return whether an option can have a value."""
+
+def is_option(kind: Kind, option: str, value: str) -> bool:
+    """Return whether a fault has an option, and the option can have a value."""
+    if option not in kind.options:
+        return False
     match option:
         case "text":
-            return value in REFUSALS
+            return value in REFUSALS and (
+                kind.name == "refused" or REFUSALS[value][0] == HTTPStatus.SERVICE_UNAVAILABLE
+            )
         case "result":
-            return value in ("matched", "killed")
+            return value in _RESULTS[kind.name]
         case _:
             return value.replace(".", "", 1).isdecimal() and 0 < Decimal(value) <= 1

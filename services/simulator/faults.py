@@ -65,7 +65,7 @@ class Faults:
         if kind is None:
             raise UnknownFault(name)
         for option, value in options.items():
-            if option not in kind.options or not is_option(option, value):
+            if not is_option(kind, option, value):
                 raise UnknownFault(f"{name} with {option} {value}")
         given = {key: value.lower() if key == "wallet" else value for key, value in (match or {}).items()}
         wanted = given if any(key in given for key in _CALL) else {**kind.match, **given}

@@ -4,7 +4,7 @@ The clock of settlement is the timetable; every move of money happens here and n
 """
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -135,15 +135,12 @@ class Settlement:
             updated_ms=now_ms,
         )
         self.trades[trade.trade_id] = trade
-        for role, leg in (("taker", taker), ("maker", maker)):
-            if leg.order is not None:
-                moved = shares if leg.side == "BUY" else -shares
-                movement = Movement(leg.net_cash, market.token(is_up=leg.is_up), moved)
-                self.wallets[leg.address].match(f"{trade.trade_id}:{role}", movement)
-                leg.order.matched += shares
-                leg.order.cash += leg.cash
-                leg.order.fee += leg.fee
-                leg.order.trades.append(trade)
+        for key, leg, order in _own(trade):
+            self.wallets[leg.address].match(key, _movement(trade, leg))
+            order.matched += shares
+            order.cash += leg.cash
+            order.fee += leg.fee
+            order.trades.append(trade)
         self._plan(trade, now_ms)
         return trade
 
@@ -154,31 +151,72 @@ class Settlement:
             side={leg.side for leg in trade.own_legs()},
             market=trade.market.window.slug,
         )
-        mined, confirmed = now_ms + self._rules.mined_ms, now_ms + self._rules.confirmed_ms
-        if fault is not None and fault.kind.name == "match_then_failed":
-            self._timetable.at(mined, lambda when: self._fail(trade, when))
+        mining_ms, at = self._rules.mined_ms, self._timetable.at
+        mined, confirmed = now_ms + mining_ms, now_ms + self._rules.confirmed_ms
+        match fault.kind.name if fault is not None else "":
+            case "match_then_failed":
+                at(mined, lambda when: self._fail(trade, when))
+                return
+            case "phantom_lock":
+                assert fault is not None
+                released = mined + int(fault.seconds * 1000)
+                at(mined, lambda when: self._fail_locked(trade, when))
+                at(
+                    released,
+                    lambda _when: self._for_wallets(trade, lambda wallet, key: wallet.locked.pop(key)),
+                )
+                return
+            case "match_then_retrying":
+                at(mined, lambda when: self._set(trade, "RETRYING", when))
+                mined, confirmed = mined + mining_ms, confirmed + mining_ms
+            case "mined_then_reorganised":
+                assert fault is not None
+                last = fault.options["result"]
+                at(mined, lambda when: self._mine(trade, when))
+                at(mined + max(mining_ms, 1), lambda when: self._reorganise(trade, last, when))
+                return
+        at(mined, lambda when: self._mine(trade, when))
+        at(confirmed, lambda when: self._set(trade, "CONFIRMED", when))
+
+    def _reorganise(self, trade: Trade, last: str, when_ms: int) -> None:
+        """Take a mined trade back and try it again, or let it fail; what was spent meanwhile cannot be taken back."""
+        moved = [(self.wallets[leg.address], key, _movement(trade, leg)) for key, leg, _order in _own(trade)]
+        if not all(wallet.has_kept(movement) for wallet, _key, movement in moved):
+            self._set(trade, "CONFIRMED", when_ms)
             return
-        if fault is not None:
-            self._timetable.at(mined, lambda when: self._set(trade, "RETRYING", when))
-            mined, confirmed = mined + self._rules.mined_ms, confirmed + self._rules.mined_ms
-        self._timetable.at(mined, lambda when: self._mine(trade, when))
-        self._timetable.at(confirmed, lambda when: self._set(trade, "CONFIRMED", when))
+        for wallet, key, movement in moved:
+            wallet.unmine(key, movement)
+        self._remember(trade, when_ms)
+        self._set(trade, "RETRYING", when_ms)
+        again_ms = when_ms + max(self._rules.mined_ms, 1)
+        if last == "failed":
+            self._timetable.at(again_ms, lambda when: self._fail(trade, when))
+            return
+        self._timetable.at(again_ms, lambda when: self._mine(trade, when))
+        confirmed_ms = when_ms + max(self._rules.confirmed_ms, 1)
+        self._timetable.at(confirmed_ms, lambda when: self._set(trade, "CONFIRMED", when))
 
     def _mine(self, trade: Trade, when_ms: int) -> None:
         trade.transaction_hash = self._chain.transaction_hash()
         self._for_wallets(trade, Wallet.mine)
-        for leg in trade.own_legs():
-            self.wallets[leg.address].remember(when_ms)
+        self._remember(trade, when_ms)
         self._set(trade, "MINED", when_ms)
 
     def _fail(self, trade: Trade, when_ms: int) -> None:
         self._for_wallets(trade, Wallet.fail)
         self._set(trade, "FAILED", when_ms)
 
-    def _for_wallets(self, trade: Trade, move: Callable[[Wallet, str], None]) -> None:
-        for role, leg in (("taker", trade.taker), ("maker", trade.maker)):
-            if leg.order is not None:
-                move(self.wallets[leg.address], f"{trade.trade_id}:{role}")
+    def _fail_locked(self, trade: Trade, when_ms: int) -> None:
+        self._for_wallets(trade, Wallet.lock)
+        self._fail(trade, when_ms)
+
+    def _for_wallets(self, trade: Trade, move: Callable[[Wallet, str], object]) -> None:
+        for key, leg, _order in _own(trade):
+            move(self.wallets[leg.address], key)
+
+    def _remember(self, trade: Trade, when_ms: int) -> None:
+        for leg in trade.own_legs():
+            self.wallets[leg.address].remember(when_ms)
 
     def _set(self, trade: Trade, status: TradeStatus, when_ms: int) -> None:
         trade.status, trade.updated_ms = status, when_ms
@@ -218,3 +256,15 @@ def _leg(order: Order, price: int, shares: int, *, fee: int) -> Leg:
         cash=cash_of(price, shares),
         fee=fee,
     )
+
+
+def _own(trade: Trade) -> Iterator[tuple[str, Leg, Order]]:
+    """Yield the legs of simulated users, each with its name in its wallet and its order."""
+    for role, leg in (("taker", trade.taker), ("maker", trade.maker)):
+        if leg.order is not None:
+            yield f"{trade.trade_id}:{role}", leg, leg.order
+
+
+def _movement(trade: Trade, leg: Leg) -> Movement:
+    moved = trade.shares if leg.side == "BUY" else -trade.shares
+    return Movement(leg.net_cash, trade.market.token(is_up=leg.is_up), moved)

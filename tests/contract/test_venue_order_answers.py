@@ -228,6 +228,30 @@ async def test_a_match_can_fail_on_chain_or_be_tried_again(fault, state):
     await against_simulator(check)
 
 
+@pytest.mark.parametrize(
+    ("result", "last"), [("failed", FillState.FAILED), ("confirmed", FillState.CONFIRMED)]
+)
+async def test_a_mined_trade_can_be_reorganised_away(result, last):
+    async def check(running: Running) -> None:
+        async with trader(running) as me:
+            listing = await me.open_market()
+            prepared = me.trading.prepare(me.intent(listing))
+            await running.fault("mined_then_reorganised", match={"wallet": me.signer.wallet}, result=result)
+            assert isinstance(await me.trading.submit(prepared, before_send=yes), Success)
+            seen = []
+            for _ in range(9):
+                running.jump(0.5)
+                (trade,) = await me.trading.trades(prepared, market=me.market(listing))
+                if trade.state not in seen[-1:]:
+                    seen.append(trade.state)
+            again = [FillState.MINED] if last is FillState.CONFIRMED else []
+            assert seen == [FillState.MATCHED, FillState.MINED, FillState.RETRYING, *again, last]
+            spent = trade.usdc + trade.fee_usdc if last is FillState.CONFIRMED else 0
+            assert await money(running, me) == 100 - spent
+
+    await against_simulator(check)
+
+
 async def test_stale_balances_lag_behind_the_truth_also_after_an_update():
     async def check(running: Running) -> None:
         async with trader(running) as me:

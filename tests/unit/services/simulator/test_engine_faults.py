@@ -155,6 +155,58 @@ def test_an_order_cancelled_before_its_late_fill_stays_cancelled():
     assert (only_order(floor).status, floor.exchange.settlement.trades) == ("CANCELED", {})
 
 
+def statuses(floor):
+    return [status for kind, status in floor.heard.events if kind == "TRADE"]
+
+
+@pytest.mark.parametrize(
+    ("result", "told", "kept"),
+    [
+        ("confirmed", ["MATCHED", "MINED", "RETRYING", "MINED", "CONFIRMED"], 9_999_999),
+        ("failed", ["MATCHED", "MINED", "RETRYING", "FAILED"], 0),
+    ],
+)
+def test_a_mined_trade_is_taken_back_and_tried_again_or_fails(result, told, kept):
+    floor = Floor()
+    floor.faults.arm("mined_then_reorganised", match={"wallet": WALLET}, result=result)
+    floor.post()
+    token = body()["order"]["tokenId"]
+    held = []
+    for _ in range(6):
+        floor.pass_ms(1_000)
+        held.append(floor.wallet.tokens.get(token, 0))
+    assert held == [0, 9_999_999, 9_999_999, 0, 0, kept]
+    floor.pass_ms(10_000)
+    assert statuses(floor) == told
+    order = only_order(floor)
+    spent = (order.cash + order.fee) if kept else 0
+    assert (floor.wallet.cash, floor.wallet.seen[COLLATERAL]) == (micro("100") - spent, micro("100") - spent)
+    assert floor.wallet.on_the_way == {}
+
+
+def test_a_mined_trade_whose_tokens_are_sold_cannot_be_taken_back():
+    floor = Floor()
+    floor.faults.arm("mined_then_reorganised", match={"side": "BUY"})
+    floor.post()
+    floor.pass_ms(2_100)
+    sale = {"side": "SELL", "makerAmount": "9990000", "takerAmount": "4995000", "salt": 3}
+    assert floor.post(**sale).body["status"] == "matched"
+    floor.pass_ms(10_000)
+    assert statuses(floor) == ["MATCHED", "MINED", "MATCHED", "CONFIRMED", "MINED", "CONFIRMED"]
+    assert sum(floor.wallet.tokens.values()) == 9_999
+
+
+def test_a_phantom_lock_holds_the_money_of_a_failed_trade_a_while():
+    floor = Floor(usdc=6)
+    floor.faults.arm("phantom_lock", seconds=3)
+    floor.post()
+    floor.pass_ms(2_100)
+    assert (statuses(floor)[-1], floor.wallet.cash, floor.wallet.pending_cash()) == ("FAILED", micro("6"), 0)
+    assert "sum of matched orders: 5374719" in str(floor.post(salt=2).body["error"])
+    floor.pass_ms(3_000)
+    assert floor.post(salt=2).body["status"] == "matched"
+
+
 def test_faults_strike_only_the_wallet_and_side_they_name():
     floor = Floor(rules=Rules(taker_hold_ms=0))
     floor.faults.arm("delayed", match={"wallet": WALLET, "side": "SELL"})
