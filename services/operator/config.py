@@ -1,6 +1,6 @@
 """Settings of the operator's command line: the Book's address, and for some commands the venue's, never a key (E17)."""
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 
 from shared.runtime.settings import BaseServiceSettings
 from shared.venue.settings import AccountAccessSettings
@@ -12,6 +12,10 @@ class OperatorSettings(BaseServiceSettings):
 
 class OperatorVenueSettings(AccountAccessSettings):
     """What reads the venue, too: ACCOUNT_CREDENTIALS and, away from the real venue, its addresses."""
+
+    preflight_waived: str = Field(
+        default="", description="the same variable as execution's, so that both find the same"
+    )
 
 
 class DirectSettings(AccountAccessSettings):

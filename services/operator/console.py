@@ -63,7 +63,7 @@ ModeOption = Annotated[
 ]
 
 
-def in_book(act: Callable[[Database], Awaitable[T]]) -> T:
+def in_book(act: Callable[[Database], Awaitable[T]], *, within_s: float = ANSWER_WITHIN_S) -> T:
     """Return what ``act`` returns for the Book of DATABASE_URL; ends the program with a clear line when it cannot."""
     settings = load_settings(OperatorSettings)
     redact(*settings.secrets())
@@ -72,7 +72,7 @@ def in_book(act: Callable[[Database], Awaitable[T]]) -> T:
     async def run() -> T:
         database = await Database.connect(settings.database_url, application_name="operator")
         try:
-            async with asyncio.timeout(ANSWER_WITHIN_S):
+            async with asyncio.timeout(within_s):
                 return await act(database)
         finally:
             await database.close()
@@ -82,7 +82,7 @@ def in_book(act: Callable[[Database], Awaitable[T]]) -> T:
     except StartRefused as refused:
         fail(str(refused))
     except TimeoutError:
-        fail(f"the Book gave no answer within {ANSWER_WITHIN_S:g} s; look before doing it again")
+        fail(f"the Book gave no answer within {within_s:g} s; look before doing it again")
     except CommitUnknown:
         fail(
             "the connection was lost while the change was being committed: look with `status` before doing it again"

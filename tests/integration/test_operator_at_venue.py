@@ -101,6 +101,8 @@ def test_an_order_made_elsewhere_is_shown_first_then_adopted_with_its_fills(
     assert row["resolution"] == "adopted by anna: drill"
     desk.assert_books_agree()
     assert "has order" in operate("adopt", ghost.order_id, "--account", desk.account, *By, status=1).stderr
+    told = json.loads(operate("explain", ghost.order_id, "--json").stdout)
+    assert "order_adopted" in [step["what"] for step in told["chain"]]
 
 
 def test_an_order_that_rests_is_adopted_with_its_capital_and_can_be_cancelled_by_a_word(
@@ -187,6 +189,49 @@ def test_a_preflight_names_every_check_and_what_fails(operate: Operate, maker: M
     assert "restriction of desk" in "".join(
         line for line in operate("preflight", status=1).stdout.splitlines() if line.startswith("WRONG")
     )
+
+
+def test_the_smallest_order_goes_the_whole_way_and_is_read_back(maker: Maker) -> None:
+    """The command sends nothing itself: the strategy may speak while it waits, the executor signs and sends."""
+    desk = maker.street.desk
+    instance = f"{desk.account}-{desk.strategy}"
+    desk.do("operator", "UPDATE strategy_instances SET enabled = false WHERE instance_id = %s", instance)
+    environment = {
+        "DATABASE_URL": desk.role_url("onebook_operator"),
+        "ACCOUNT_CREDENTIALS": maker.account_credentials(),
+        "PREFLIGHT_WAIVED": "durability",
+        **maker.street.venue.environment(),
+    }
+    log = maker.street.folder / "preflight.log"
+    arguments = ("preflight", "--smallest-order", desk.account, "--by", "anna", "--strategy", desk.strategy)
+    desk.do("execution", "SELECT pg_advisory_unlock_all()")
+    with maker.street.executing() as executing:
+        maker.street.lead(executing, after=desk.epoch)
+        with running("services.operator", environment, log, *arguments) as command:
+            until(
+                "the strategy may speak",
+                lambda: desk.all("SELECT FROM strategy_instances WHERE enabled AND enabled_by = 'anna'"),
+            )
+            signal_id = maker.street.say(amount_usdc=Decimal("1.5"))
+            order = maker.street.order_of(signal_id)
+            assert command.process.wait(timeout=50) == 0, command.output()
+    said = command.output()
+    row = desk.one("SELECT * FROM orders")
+    assert f"{order['order_id']}: Book {row['traded_shares']:f} shares" in said
+    assert "WAIVED" in said
+    assert desk.all("SELECT FROM strategy_instances WHERE NOT enabled"), "and is silent again"
+
+
+def test_a_smallest_order_needs_a_name_and_an_account_that_is_sound(
+    operate: Operate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operate("preflight", "--smallest-order", "desk", status=2)
+    monkeypatch.setenv("PREFLIGHT_WAIVED", "durability")
+    said = operate("preflight", "--smallest-order", "desk", "--by", "anna", "--strategy", "none", status=1)
+    assert "nobody runs none" in said.stdout
+    monkeypatch.setenv("PREFLIGHT_WAIVED", "")
+    said = operate("preflight", "--smallest-order", "desk", "--by", "anna", status=1)
+    assert "smallest order of" not in said.stdout, "not while a check fails"
 
 
 def test_live_does_not_start_on_a_database_that_forgets(maker: Maker) -> None:

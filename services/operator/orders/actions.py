@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.operator.actions import Person
+from services.operator.orders import queries
 from shared.db.engine import Database
 from shared.db.queries import resting
-from shared.domain.ids import AccountId, OrderId
+from shared.domain.ids import AccountId, InstanceId, OrderId
 from shared.domain.modes import Mode
 from shared.domain.orders import OrderEvent
 from shared.domain.trades import VenueTrade
@@ -16,6 +17,12 @@ async def request_cancel(database: Database, order: OrderId, person: Person) -> 
     """Ask the executor to cancel an order; False when it is over, or was asked for before."""
     async with database.begin() as tx:
         return await resting.request_cancel(tx, order, reason=person.reason, by=person.name)
+
+
+async def allow_instance(database: Database, instance: InstanceId, *, enabled: bool, person: Person) -> None:
+    """Let a strategy's signals become orders, or not; who and when stand in its row."""
+    async with database.begin() as tx:
+        await queries.allow_instance(tx, instance, enabled=enabled, by=person.name)
 
 
 async def adopt(

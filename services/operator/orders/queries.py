@@ -3,14 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import text
 
 from shared.db.engine import Tx
 from shared.db.queries.rows import read_fee
-from shared.domain.ids import AccountId, ConditionId, OrderId, WindowId
+from shared.domain.ids import AccountId, ConditionId, InstanceId, OrderId, WindowId
 from shared.domain.modes import Mode
+from shared.domain.orders import OrderState
 from shared.domain.windows import FeeSchedule
 
 
@@ -114,3 +116,76 @@ async def window_of(tx: Tx, condition: ConditionId) -> TradedWindow | None:
         return None
     fee = read_fee(row.fee_rate, row.fee_exponent, taker_only=row.fee_taker_only)
     return None if fee is None else TradedWindow(WindowId(row.window_id), fee)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A strategy in an account."""
+
+    instance_id: InstanceId
+    enabled: bool
+
+
+async def instance_of(tx: Tx, account: AccountId, strategy: str) -> Instance | None:
+    """Return the newest instance of a strategy in an account; None where nobody ever ran it."""
+    row = (
+        await tx.execute(
+            text(
+                "SELECT instance_id, enabled FROM strategy_instances WHERE account_id = :account AND strategy_id = :strategy"
+                " ORDER BY since DESC LIMIT 1"
+            ),
+            {"account": account, "strategy": strategy},
+        )
+    ).one_or_none()
+    return None if row is None else Instance(InstanceId(row.instance_id), row.enabled)
+
+
+async def allow_instance(tx: Tx, instance: InstanceId, *, enabled: bool, by: str) -> None:
+    """Let a strategy's signals become orders, or not."""
+    await tx.execute(
+        text(
+            "UPDATE strategy_instances SET enabled = :enabled, enabled_by = :by WHERE instance_id = :instance"
+        ),
+        {"instance": instance, "enabled": enabled, "by": by},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """An order that went out in LIVE, as the Book has it."""
+
+    order_id: OrderId
+    state: OrderState
+    explained: bool
+    shares: Decimal
+    usdc: Decimal
+    condition_id: ConditionId
+    fee: FeeSchedule
+
+
+async def newest_entry(tx: Tx, instance: InstanceId) -> Sent | None:
+    """Return the newest LIVE entry of a strategy's instance; None where there is none."""
+    row = (
+        await tx.execute(
+            text(
+                "SELECT o.order_id, o.state, o.explained, o.traded_shares, o.traded_usdc, w.condition_id,"
+                " w.fee_rate, w.fee_exponent, w.fee_taker_only"
+                " FROM orders o JOIN signals s USING (signal_id) JOIN windows w ON w.window_id = o.window_id"
+                " WHERE s.instance_id = :instance AND o.mode = 'LIVE' AND o.purpose = 'ENTRY' ORDER BY o.claimed_at DESC LIMIT 1"
+            ),
+            {"instance": instance},
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    fee = read_fee(row.fee_rate, row.fee_exponent, taker_only=row.fee_taker_only)
+    assert fee is not None, "a window without its fee was never traded"
+    return Sent(
+        OrderId(row.order_id),
+        OrderState(row.state),
+        row.explained,
+        row.traded_shares,
+        row.traded_usdc,
+        ConditionId(row.condition_id),
+        fee,
+    )
