@@ -44,6 +44,11 @@ async def new_signals(database: Database) -> list[SignalId]:
     return await database.retry_read(gate.new_signals)
 
 
+async def warm_up(session: LockSession) -> str | None:
+    """Have the session plan its reads and claims before its first order; returns what went wrong, and nothing stays."""
+    return await gate.warm_up(session)
+
+
 async def read_gate(session: LockSession, signal: SignalId) -> GateRead | None:
     """Return everything the gate looks at, fresh; None where it could not be read or there is no such signal."""
     return await gate.gate_read(session, signal)

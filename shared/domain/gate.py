@@ -124,18 +124,25 @@ def _plain(value: Any) -> Any:
     """Return a value as JSON can hold it without losing a digit."""
     if value is None or isinstance(value, bool | int | str):
         return value
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, timedelta):
+        return str(_seconds(value))
+    if isinstance(value, datetime):
+        return value.isoformat()
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, tuple | frozenset):
         return [_plain(each) for each in (sorted(value) if isinstance(value, frozenset) else value)]
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(_seconds(value) if isinstance(value, timedelta) else value)
+    return str(value)
+
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 def _seconds(span: timedelta) -> Decimal:
     """Return a span in seconds, exactly."""
-    return Decimal(span // timedelta(microseconds=1)) / 1_000_000
+    return Decimal(span // _MICROSECOND) / 1_000_000
 
 
 def _left(facts: GateFacts) -> timedelta | None:

@@ -7,18 +7,20 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import psycopg
 
-from services.feed_collector.retiring.days import archive_day
 from services.feed_collector.tape import Tape
 from services.feed_collector.writer import BATCH_MAX, Writer, wait_for_capture
 from shared.db.engine import Database
 from shared.db.queries import quality
+from shared.db.tick_archive import DayWriter
+from shared.db.tick_reader import read_ticks
 from shared.domain.ids import Instrument
 from shared.domain.ticks import PriceTick, Source
 from shared.runtime.pulse import LoopPulse
@@ -36,6 +38,7 @@ QUERIES = 40
 FEW_ROWS, MANY_ROWS = 1_000_000, 5_000_000
 STORED_PER_S = 100
 WINDOW = timedelta(minutes=15)
+ARCHIVED_SPAN = timedelta(minutes=50)
 COPY = "COPY price_ticks (timestamp, symbol, source, price, token_id, source_timestamp, trade_id) FROM STDIN"
 
 
@@ -216,7 +219,7 @@ def _stored(book: Book) -> tuple[dict[str, Any], dict[str, Any]]:
         _fill(owner, begin, FEW_ROWS, many)
         owner.execute("VACUUM ANALYZE price_ticks")
         many_ms = asyncio.run(_window_ms(book, begin))
-    parquet = asyncio.run(_parquet_bytes(book, begin.date()))
+    parquet = asyncio.run(_parquet_bytes(book, begin))
     sizes = {
         "bytes_per_tick_postgres": float(size[0] - empty) / FEW_ROWS,
         "bytes_per_tick_parquet": parquet,
@@ -270,11 +273,14 @@ async def _window_ms(book: Book, begin: datetime) -> float:
     return percentile(taken, 50)
 
 
-async def _parquet_bytes(book: Book, day: date) -> float:
-    """Return the bytes a tick takes in a day's archive, read back and verified as for any other day."""
+async def _parquet_bytes(book: Book, begin: datetime) -> float:
+    """Return the bytes a tick takes in an archive, written and read back as any day is."""
     database = await Database.connect(book.role_url("onebook_feed_collector"), application_name="bench")
     with tempfile.TemporaryDirectory() as folder:
-        archived = await archive_day(database, folder, day)
+        writer = DayWriter(folder, begin.date())
+        async with aclosing(read_ticks(database, since=begin, until=begin + ARCHIVED_SPAN)) as pages:
+            async for page in pages:
+                writer.add(page)
+        archived = writer.finish()
     await database.close()
-    assert archived is not None
     return archived.size_bytes / archived.rows

@@ -171,6 +171,19 @@ async def gate_read(session: LockSession, signal: SignalId) -> GateRead | None:
     )
 
 
+async def warm_up(session: LockSession) -> str | None:
+    """Have a session plan its gate and its claims before the first of them; nothing of it stays in the Book.
+
+    Returns what went wrong, None when nothing did. Raises LockLost.
+    """
+    await gate_read(session, SignalId(""))
+    try:
+        problem: str | None = (await session.call("SELECT warm_claims() AS problem", None))["problem"]
+    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as late:
+        return str(late)
+    return problem
+
+
 def _controls(rows: Mapping[str, str] | None) -> Controls | None:
     try:
         return parse_controls(rows or {})
