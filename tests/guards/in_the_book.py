@@ -6,6 +6,9 @@ _RACES = "tests/integration/test_claim_races.py::"
 _REFUSALS = "tests/integration/test_claim_refusals.py::"
 _LIFECYCLE = "tests/integration/test_lifecycle.py::"
 _DEFENDS = "tests/integration/test_book_defends_itself.py::"
+_ATTACKS = "tests/integration/test_psql_attacks.py::"
+_ESCALATION = "tests/integration/test_escalation.py::"
+_RESTING = "tests/integration/test_resting_orders.py::"
 _TRADING = "alembic/sql/schema/04_trading.sql"
 
 BOOK_GUARDS = (
@@ -288,5 +291,86 @@ BOOK_GUARDS = (
         "IF v_orders IS NOT NULL THEN",
         "IF false THEN",
         _DEFENDS + "test_a_reset_needs_a_name_a_reason_and_quiet_orders",
+    ),
+    Guard(
+        "a caller's temporary table never answers for the Book's",
+        "B15",
+        "alembic/sql/0006_hardening/up.sql",
+        "SET search_path = pg_catalog, public, pg_temp', f.signature",
+        "SET search_path = pg_catalog, public', f.signature",
+        _ATTACKS + "test_a_gate_of_ones_own_opens_nothing",
+    ),
+    Guard(
+        "an amount is a number",
+        "R9",
+        "alembic/sql/0006_hardening/up.sql",
+        "ALTER DOMAIN usdc ADD CONSTRAINT usdc_finite CHECK (VALUE > '-Infinity' AND VALUE < 'Infinity');",
+        "",
+        _ATTACKS + "test_no_money_that_is_no_number_enters_the_ledger",
+    ),
+    Guard(
+        "a forged answer makes no cash",
+        "E8",
+        "alembic/sql/0006_hardening/up.sql",
+        "CHECK (reported_shares >= 0 AND reported_usdc >= 0 AND reported_fee_usdc >= 0)",
+        "CHECK (true)",
+        _ATTACKS + "test_a_forged_answer_makes_no_cash",
+    ),
+    Guard(
+        "an escalation waits for its time",
+        "R2",
+        "sql:escalate",
+        " OR clock_timestamp() < g.breaker_since + v_after",
+        "",
+        _ESCALATION + "test_a_stage_is_refused_before_its_time_and_taken_once_after",
+    ),
+    Guard(
+        "an escalation is done once",
+        "T5",
+        "sql:escalate",
+        "  IF NOT FOUND THEN RETURN false; END IF;\n  IF p_stage = 'HALT'",
+        "  IF p_stage = 'HALT'",
+        _ESCALATION + "test_a_stage_is_refused_before_its_time_and_taken_once_after",
+    ),
+    Guard(
+        "a strategy that lost its limit is stopped in the claim",
+        "R8",
+        "sql:_check_entry_gate",
+        "PERFORM _refuse('STRATEGY_STOPPED')",
+        "NULL",
+        "tests/integration/test_loss_limits.py::test_a_strategy_that_lost_its_limit_is_stopped_and_another_trades_on",
+    ),
+    Guard(
+        "an orphan trips after two minutes",
+        "R3",
+        "sql:flag_orphans",
+        "IF p.orphaned_since <= clock_timestamp() - interval '2 minutes' THEN",
+        "IF false THEN",
+        "tests/integration/test_risk_live.py::test_what_the_venue_does_not_show_is_flagged_tripped_after_two_minutes_and_found_again",
+    ),
+    Guard(
+        "a cancel is written before it is sent",
+        "E16",
+        "sql:claim_cancel",
+        "RETURN 'NOT_CANCELLABLE'",
+        "RETURN NULL",
+        _RESTING
+        + "test_a_resting_order_stays_until_somebody_asks_and_its_cancel_is_written_before_it_is_sent",
+    ),
+    Guard(
+        "a lost cancel is Unknown",
+        "E16",
+        "sql:record_cancel",
+        "CASE p_answer WHEN 'LOST' THEN 'LOST' ELSE 'RESTS' END",
+        "'RESTS'",
+        _RESTING + "test_a_cancel_whose_answer_is_lost_is_unknown_and_keeps_its_capital",
+    ),
+    Guard(
+        "an adoption is shown first",
+        "X2",
+        "sql:adopt_order",
+        "IF p_dry_run THEN RAISE EXCEPTION 'a dry run' USING ERRCODE = 'OB002'; END IF;",
+        "",
+        "tests/integration/test_operator_at_venue.py::test_an_order_made_elsewhere_is_shown_first_then_adopted_with_its_fills",
     ),
 )

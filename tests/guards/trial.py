@@ -64,7 +64,9 @@ def run_tests(tree: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[s
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess([], 1, f"FAILED {tests[0]} - it did not end within {TRIAL_S} s", "")
+        return subprocess.CompletedProcess(
+            [], 1, f"FAILED {tests[0]} - it did not end within {TRIAL_S} s", ""
+        )
 
 
 def attempt(guard: Guard, tree: Path) -> Trial:
