@@ -21,10 +21,15 @@ def _none_if_empty(value: object) -> object:
 
 
 def _whole(value: object) -> object:
-    """Refuse what is no count, before anybody unfolds 1e999999999 into its digits."""
-    if isinstance(value, bool) or (isinstance(value, Decimal) and value.adjusted() >= _WHOLE_DIGITS):
+    """Refuse what is no count, before anybody unfolds 1e999999999 or 1e-999999999 into its digits."""
+    if isinstance(value, bool) or (isinstance(value, Decimal) and not _is_short(value)):
         raise ValueError("a whole number is text or an integer of at most 18 digits")
     return value
+
+
+def _is_short(value: Decimal) -> bool:
+    exponent = value.as_tuple().exponent
+    return isinstance(exponent, int) and exponent >= -_WHOLE_DIGITS and value.adjusted() < _WHOLE_DIGITS
 
 
 _WHOLE_DIGITS = 18

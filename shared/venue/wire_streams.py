@@ -182,7 +182,7 @@ class WirePythPrice(Wire):
 
     price: Whole
     conf: Annotated[Whole, Field(ge=0)]
-    expo: Annotated[int, Field(ge=-18, le=18)]
+    expo: Annotated[Whole, Field(ge=-18, le=18)]
     publish_time: Annotated[Whole, Field(ge=0)]
 
 

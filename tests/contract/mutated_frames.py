@@ -42,7 +42,7 @@ NASTY: Sequence[Any] = (
     "1e999999999",
     "-1e999999999",
     "0.00000000000000000000000000000000000000001",
-    "９",
+    "\uff19",
     "0x10",
     "1_000",
     "\u202e\ud800\x00",
@@ -167,11 +167,15 @@ def _restructured(text: str, chance: random.Random) -> str:
 
 def _retyped(value: Any, chance: random.Random) -> Any:
     if isinstance(value, str):
-        return chance.choice((value.upper(), value[::-1], f"-{value}", f"{value}0", [value], _RAW + (value or "0")))
+        return chance.choice(
+            (value.upper(), value[::-1], f"-{value}", f"{value}0", [value], _RAW + (value or "0"))
+        )
     if isinstance(value, int | float):
-        return chance.choice((str(value), -value, value * 1_000_000, [value], value + 0.5))
+        return chance.choice((str(value)[:4_000], -value, value * 1_000_000, [value], _RAW + f"{value}.5"))
     if isinstance(value, list):
-        return chance.choice((value * 3, value[::-1], value[:1], {str(at): each for at, each in enumerate(value)}))
+        return chance.choice(
+            (value * 3, value[::-1], value[:1], {str(at): each for at, each in enumerate(value)})
+        )
     return [value]
 
 

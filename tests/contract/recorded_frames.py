@@ -16,13 +16,13 @@ from pydantic import SecretStr
 from shared.domain.windows import FeeSchedule
 from shared.runtime.clock import SystemClock
 from shared.venue.binance import BinanceFeed
+from shared.venue.book_keeping import BookState, fold
 from shared.venue.credentials import Credentials
 from shared.venue.events import (
     BookDelta,
     BookSnapshot,
     ChannelEvent,
 )
-from shared.venue.book_keeping import BookState, fold
 from shared.venue.market_feed import MarketFeed
 from shared.venue.parse import (
     parse_activity,
@@ -43,7 +43,9 @@ from shared.venue.wire import WireEventMetadata
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 INSTRUMENTS = ("BTC", "ETH", "SOL", "XRP")
 FEE = FeeSchedule(Decimal("0.07"), 1)
-CREDENTIALS = Credentials("0x", SecretStr("00000000-0000-0000-0000-000000000001"), SecretStr("s"), SecretStr("p"))
+CREDENTIALS = Credentials(
+    "0x", SecretStr("00000000-0000-0000-0000-000000000001"), SecretStr("s"), SecretStr("p")
+)
 Ear = Callable[[str], Any]
 
 
@@ -130,15 +132,24 @@ _MESSAGES = {
     "gamma_market": "gamma market",
 }
 # PolyBolt was never recorded: its documented frames stand for it.
+_POLYBOLT_PRICE = (
+    '{"v":1,"channel":"price.crypto","seq":2,"ts":1788973001000,"payload":{"symbol":"btcusd","value":64126.0,'
+    '"full_accuracy_value":"64126.00000000","timestamp":1788973001000,"source":"pyth"}}'
+)
+_POLYBOLT_HISTORY = (
+    '{"v":1,"channel":"price.crypto","seq":1,"ts":1788973000000,"snapshot":true,"payload":{"symbol":"btcusd",'
+    '"source":"pyth","data":[{"timestamp":1788972880000,"value":64123.5,"full_accuracy_value":"64123.50000000"}]}}'
+)
+_POLYBOLT_AVERAGE = (
+    '{"v":1,"channel":"price.crypto.twap","seq":3,"ts":1788973001000,"dropped":2,"payload":{"symbol":"btcusd",'
+    '"window_seconds":60,"full_accuracy_value":"64126.0","timestamp":1788973001000,"source":"chainlink"}}'
+)
 _POLYBOLT = (
     '{"op":"authed","rid":"login"}',
     '{"op":"subscribed","channel":"price.crypto.twap","rid":"s1"}',
-    '{"v":1,"channel":"price.crypto","seq":1,"ts":1788973000000,"snapshot":true,"payload":{"symbol":"btcusd",'
-    '"source":"pyth","data":[{"timestamp":1788972880000,"value":64123.5,"full_accuracy_value":"64123.50000000"}]}}',
-    '{"v":1,"channel":"price.crypto","seq":2,"ts":1788973001000,"payload":{"symbol":"btcusd","value":64126.0,'
-    '"full_accuracy_value":"64126.00000000","timestamp":1788973001000,"source":"pyth"}}',
-    '{"v":1,"channel":"price.crypto.twap","seq":3,"ts":1788973001000,"dropped":2,"payload":{"symbol":"btcusd",'
-    '"window_seconds":60,"full_accuracy_value":"64126.0","timestamp":1788973001000,"source":"chainlink"}}',
+    _POLYBOLT_HISTORY,
+    _POLYBOLT_PRICE,
+    _POLYBOLT_AVERAGE,
     '{"op":"error","code":"auth_required","channel":"price.crypto","rid":"twap-BTC"}',
 )
 

@@ -168,7 +168,19 @@ def test_the_first_frame_of_a_market_of_protocol_v2_is_read_as_any_other():
 
 
 @pytest.mark.parametrize(
-    "number", ["1e999999999", "1e9999", "1E+18", "9" * 4000, "-1", "true", "1.5", "NaN", "1" + "0" * 14]
+    "number",
+    [
+        "1e999999999",
+        "1e-999999999",
+        "1e9999",
+        "1E+18",
+        "9" * 4000,
+        "-1",
+        "true",
+        "1.5",
+        "NaN",
+        "1" + "0" * 14,
+    ],
 )
 def test_a_time_beyond_all_calendars_is_refused_before_its_digits_are_unfolded(number):
     with pytest.raises(Malformed):
