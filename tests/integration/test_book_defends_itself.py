@@ -18,6 +18,7 @@ MONEY_TABLES = (
     "active_positions", "orders", "order_bodies", "window_entries", "entry_slots", "fills", "redemptions", "audit_events",
     "ledger_entries", "ledger_balances", "fill_history", "breaker_history", "control_history", "order_evidence",
     "external_movements", "executor_epochs", "state_transitions", "control_definitions", "heartbeats", "alerts",
+    "escalations", "strategy_stops",
 )  # fmt: skip
 EXECUTE = {
     "take_epoch": {"execution"}, "claim_entry": {"execution"}, "claim_exit": {"execution"},
@@ -26,6 +27,8 @@ EXECUTE = {
     "apply_trade": {"execution", "reconciler"}, "reverse_trade": {"execution", "reconciler"},
     "apply_order_evidence": {"execution", "reconciler"}, "resolve_unknown": {"execution", "reconciler"},
     "request_exit": {"risk_monitor"}, "note_peak": {"risk_monitor"}, "settle": {"reconciler"},
+    "escalate": {"risk_monitor"}, "flag_orphans": {"risk_monitor"}, "stop_strategy": {"risk_monitor"},
+    "end_days": {"risk_monitor"},
     "mark_reconciled": {"reconciler"}, "book_external": {"reconciler", "operator"}, "reset_breaker": {"operator"},
     "set_control": {"operator", "dashboard"}, "request_command": {"operator", "dashboard"}, "open_account": {"operator"},
     "open_session": {"operator"}, "close_session": {"operator"}, "correct": {"operator"},
