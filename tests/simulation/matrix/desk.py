@@ -312,8 +312,8 @@ class CellDesk:
         self.ground.venue.ask("/faults", body)
 
     def truth(self) -> dict[str, Any]:
-        """Return everything the venue knows."""
-        found: dict[str, Any] = self.ground.venue.ask("/truth")
+        """Return everything the venue knows of this wallet."""
+        found: dict[str, Any] = self.ground.venue.ask(f"/truth?wallet={self.wallet}")
         return found
 
     def wallet_truth(self) -> dict[str, Any]:

@@ -29,20 +29,19 @@ class Evidence:
     venue_trades: list[Row] = field(default_factory=list)
     venue_redemptions: list[Row] = field(default_factory=list)
     posts: dict[str, int] = field(default_factory=dict)
-    arrives_late: bool = False
-    """The venue played an arrival long after the send: its own clock says nothing about when we sent."""
+    arrivals: list[Row] = field(default_factory=list)
+    """Every order that was posted, at the moment its request reached the venue, whatever became of it."""
 
 
-def gather(desk: CellDesk, *, arrives_late: bool = False) -> Evidence:
+def gather(desk: CellDesk) -> Evidence:
     """Return everything the checks look at."""
 
     def rows(statement: str, *parameters: object) -> list[Row]:
         return desk.hands.all("owner", statement, *parameters)
 
     truth = desk.truth()
-    ours = [order for order in truth["orders"] if order["wallet"] == desk.wallet]
-    known = {order["id"] for order in ours}
     orders = rows("SELECT * FROM orders ORDER BY claimed_at")
+    known = {each["id"] for each in truth["orders"]} | {row["order_id"] for row in orders}
     return Evidence(
         orders=orders,
         fills=rows("SELECT * FROM fills"),
@@ -62,13 +61,9 @@ def gather(desk: CellDesk, *, arrives_late: bool = False) -> Evidence:
         ledger_differences=rows("SELECT * FROM verify_ledger(%s, 'LIVE')", ACCOUNT),
         audit_broken=rows("SELECT verify_audit_chain(%s) AS broken", ACCOUNT)[0]["broken"],
         venue_wallet=truth["wallets"][desk.wallet],
-        venue_orders=ours,
-        venue_trades=[trade for trade in truth["trades"] if trade["wallet"] == desk.wallet],
-        venue_redemptions=[each for each in truth["redemptions"] if each["wallet"] == desk.wallet],
-        posts={
-            order: count
-            for order, count in truth["posts"].items()
-            if order in known or order in {row["order_id"] for row in orders}
-        },
-        arrives_late=arrives_late,
+        venue_orders=truth["orders"],
+        venue_trades=truth["trades"],
+        venue_redemptions=truth["redemptions"],
+        arrivals=truth["arrivals"],
+        posts={order: count for order, count in truth["posts"].items() if order in known},
     )

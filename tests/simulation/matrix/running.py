@@ -30,7 +30,11 @@ def run_cells(
         return result
 
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=what) as pool:
-        results = list(pool.map(play, cells))
+        try:
+            results = list(pool.map(play, cells))
+        except KeyboardInterrupt:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
     if cells:
         print()
     return results

@@ -118,7 +118,7 @@ def _play(desk: CellDesk, cell: Cell, result: Result) -> None:
     result.struck = sum(Path(strike.mark).exists() for strike in desk.plan.strikes)
     result.restarts = desk.restarts
     result.seen = f"{now['orders']} {now['positions']} {now['signals']} restarts {desk.restarts}"
-    evidence = gather(desk, arrives_late=cell.answer == "late_arrival")
+    evidence = gather(desk)
     result.problems += [
         f"the point {strike.point} was never reached"
         for strike in desk.plan.strikes
