@@ -73,7 +73,7 @@ class _PolyboltAdapter:
         self._refused: set[str] = set()
         self._unserved: set[str] = set()
         """Refused and not spoken since: their silence is known, and no reason to connect anew."""
-        self._serials: dict[str, int] = {}
+        self._serials: dict[OracleKind, int] = {}
 
     @property
     def watched(self) -> Collection[str]:
@@ -101,15 +101,15 @@ class _PolyboltAdapter:
 
     def _prices(self, frame: Mapping[str, Any], received_at: datetime) -> Heard[OraclePrice]:
         prices = parse_price_frame(frame, received_at, self._instruments)
-        missing = self._missing(str(frame["channel"]), int(frame["seq"]))
         if not prices:
             return Heard()
+        missing = self._missing(prices[0].kind, prices[0].seq)
         prices[0] = replace(prices[0], dropped=max(prices[0].dropped, missing))
         rid = _rid(prices[0].kind, prices[0].instrument)
         self._unserved.discard(rid)
         return Heard(prices, spoke=() if prices[0].backfill else (rid,))
 
-    def _missing(self, channel: str, seq: int) -> int:
+    def _missing(self, channel: OracleKind, seq: int) -> int:
         """Return how many frames of a channel the numbers say are missing; they are consecutive and begin anew."""
         last = self._serials.get(channel, seq - 1)
         self._serials[channel] = max(seq, last)

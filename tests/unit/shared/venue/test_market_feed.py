@@ -95,3 +95,8 @@ async def test_a_feed_without_anything_to_follow_does_not_connect():
 
     await venue.run(use)
     assert len(venue.heard) == 1
+
+
+async def test_more_tokens_than_a_connection_can_be_trusted_with_are_refused_at_once():
+    with pytest.raises(ValueError, match="one connection takes"):
+        await market_feed("ws://x").follow([str(serial) for serial in range(501)])

@@ -61,3 +61,41 @@ async def test_polybolt_logs_in_before_it_subscribes_and_asks_again_for_what_was
     assert subscribed[0]["subscriptions"] == [
         {"channel": "price.crypto.twap", "filter": {"symbol": "btcusd", "window_seconds": 4}}
     ]
+
+
+async def test_a_number_of_a_frame_that_is_text_is_refused_like_any_other_malformed_frame():
+    async def talk(venue):
+        await venue.listen()
+        await venue.say(json.dumps(SPOT | {"seq": "2.0"}), json.dumps(SPOT | {"seq": "x"}), json.dumps(SPOT))
+        await venue.hold()
+
+    async def use(url):
+        feed = PolyboltFeed(url, CREDENTIALS, SystemClock(), random.Random(1), instruments=["BTC"])
+        found = await collect(feed, 3)
+        assert [getattr(event, "kind", None) for event in found] == [
+            OracleKind.SPOT,
+            "Malformed",
+            OracleKind.SPOT,
+        ]
+
+    await Venue(talk).run(use)
+
+
+async def test_frames_the_numbers_say_are_missing_are_told_with_the_next_price():
+    async def talk(venue):
+        await venue.listen()
+        await venue.say(*(json.dumps(SPOT | {"seq": seq}) for seq in (5, 6, 9, 8, 10)))
+        await venue.hold()
+
+    async def use(url):
+        feed = PolyboltFeed(url, CREDENTIALS, SystemClock(), random.Random(1), instruments=["BTC"])
+        assert [price.dropped for price in await collect(feed, 5)] == [0, 0, 2, 0, 0]
+
+    await Venue(talk).run(use)
+
+
+def test_more_subscriptions_than_a_connection_takes_are_refused_at_once():
+    with pytest.raises(ValueError, match="one connection takes"):
+        PolyboltFeed(
+            "ws://x", CREDENTIALS, SystemClock(), random.Random(1), instruments=[f"C{n}" for n in range(11)]
+        )
