@@ -29,7 +29,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.pulse import LoopPulse
 from shared.runtime.service import StartRefused
 
-BATCH_MAX = 5_000
+BATCH_MAX = 10_000
 """Prices of one COPY when many wait: one statement stays far below its limit."""
 RETRY_AFTER_S = 0.1
 IDLE_S = 2.0

@@ -11,7 +11,7 @@ from shared.db.queries.archives import ArchivedDay, StoredTick
 from shared.db.tick_archive import read_day
 from shared.domain.ids import Instrument
 
-PAGE_ROWS = 20_000
+PAGE_ROWS = 5_000
 _DAY = timedelta(days=1)
 
 

@@ -154,7 +154,7 @@ def _live(ground: Ground) -> dict[str, Any]:
             "BINANCE_URL": ready.read_text(),
         }
         with running("services.feed_collector", environment, folder / "collector.log") as collector:
-            until("ticks are stored", lambda: _count(owner) > 1_000, within_s=60)
+            until("ticks are stored", lambda: _count(owner) > 1_000, within_s=150)
             _look_for(WARM_UP_S)
             used, begun, since = _cpu_s(collector), CLOCK.monotonic(), CLOCK.now()
             _look_for(LIVE_S)
