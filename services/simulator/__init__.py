@@ -4,7 +4,8 @@ Decides   what happens outside: which windows exist, who makes their markets, wh
 Reads     recorded markets (the sample of polymarket-backtest, or the sets of ONEBOOK_RECORDINGS) or its generator.
 Writes    nothing but its own memory and the ready file.
 Serves    CLOB REST and its market and user channels, Gamma, Data API v2, relayer, JSON-RPC, PolyBolt, RTDS, Binance,
-          Pyth, and /_sim: accounts, the truth to compare books with, windows, faults, modes, stop.
+          Pyth, and /_sim: accounts and their restrictions, the truth to compare books with, windows, faults (by the
+          names of fault_kinds), modes, ticks, stop.
 Follows   docs.polymarket.com as of October 2026 (CLOB V2, Data API v2, PolyBolt), the official SDK polymarket-client
           0.14.0, and captures of the live venue; developers.binance.com.
 Ports     with PORT=n: clob n, gamma n+1, data n+2, relayer n+3, rpc n+4, polybolt n+5, binance n+6, control n+7,

@@ -52,6 +52,11 @@ class Wallet:
         """Put a trade on the way."""
         self.on_the_way[trade_id] = movement
 
+    def can_pay(self, trade_id: str) -> bool:
+        """Return whether a trade on the way would go through: what it takes is still on chain."""
+        movement = self.on_the_way[trade_id]
+        return self.cash + movement.cash >= 0 and self.balance(movement.token) + movement.shares >= 0
+
     def mine(self, trade_id: str) -> None:
         """Move what a trade moves; the venue sees its own trades at once."""
         movement = self.on_the_way.pop(trade_id)

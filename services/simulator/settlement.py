@@ -176,10 +176,12 @@ class Settlement:
                 at(mined + max(mining_ms, 1), lambda when: self._reorganise(trade, last, when))
                 return
         at(mined, lambda when: self._mine(trade, when))
-        at(confirmed, lambda when: self._set(trade, "CONFIRMED", when))
+        at(confirmed, lambda when: self._confirm(trade, when))
 
     def _reorganise(self, trade: Trade, last: str, when_ms: int) -> None:
         """Take a mined trade back and try it again, or let it fail; what was spent meanwhile cannot be taken back."""
+        if trade.status != "MINED":
+            return
         moved = [(self.wallets[leg.address], key, _movement(trade, leg)) for key, leg, _order in _own(trade)]
         if not all(wallet.has_kept(movement) for wallet, _key, movement in moved):
             self._set(trade, "CONFIRMED", when_ms)
@@ -194,9 +196,12 @@ class Settlement:
             return
         self._timetable.at(again_ms, lambda when: self._mine(trade, when))
         confirmed_ms = when_ms + max(self._rules.confirmed_ms, 1)
-        self._timetable.at(confirmed_ms, lambda when: self._set(trade, "CONFIRMED", when))
+        self._timetable.at(confirmed_ms, lambda when: self._confirm(trade, when))
 
     def _mine(self, trade: Trade, when_ms: int) -> None:
+        if not all(self.wallets[leg.address].can_pay(key) for key, leg, _order in _own(trade)):
+            self._fail(trade, when_ms)  # the transaction reverts: what it would move has left
+            return
         trade.transaction_hash = self._chain.transaction_hash()
         self._for_wallets(trade, Wallet.mine)
         self._remember(trade, when_ms)
@@ -205,6 +210,10 @@ class Settlement:
     def _fail(self, trade: Trade, when_ms: int) -> None:
         self._for_wallets(trade, Wallet.fail)
         self._set(trade, "FAILED", when_ms)
+
+    def _confirm(self, trade: Trade, when_ms: int) -> None:
+        if trade.status == "MINED":
+            self._set(trade, "CONFIRMED", when_ms)
 
     def _fail_locked(self, trade: Trade, when_ms: int) -> None:
         self._for_wallets(trade, Wallet.lock)

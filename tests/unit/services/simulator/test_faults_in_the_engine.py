@@ -196,6 +196,17 @@ def test_a_mined_trade_whose_tokens_are_sold_cannot_be_taken_back():
     assert sum(floor.wallet.tokens.values()) == 9_999
 
 
+def test_a_sale_whose_tokens_have_left_before_it_is_mined_fails():
+    floor = Floor()
+    token = body()["order"]["tokenId"]
+    floor.give(token, "10")
+    floor.post(side="SELL", makerAmount="10000000", takerAmount="5000000")
+    floor.wallet.tokens[token] -= 1
+    floor.pass_ms(10_000)
+    assert statuses(floor) == ["MATCHED", "FAILED"]
+    assert (floor.wallet.cash, floor.wallet.tokens[token]) == (micro("100"), 9_999_999)
+
+
 def test_a_phantom_lock_holds_the_money_of_a_failed_trade_a_while():
     floor = Floor(usdc=6)
     floor.faults.arm("phantom_lock", seconds=3)
