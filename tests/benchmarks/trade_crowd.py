@@ -6,6 +6,7 @@ The simulator's own market trades as often as the recorded ones did; this is for
 import asyncio
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -36,7 +37,9 @@ async def trade(connection: ServerConnection) -> None:
                 "T": now_ms, "m": bool(serial % 2), "M": True,
             }  # fmt: skip
             await connection.send(json.dumps({"stream": stream, "data": data}))
-        await asyncio.sleep(SLICE_S)  # the pace of the crowd
+        with suppress(TimeoutError):  # the pace of the crowd
+            async with asyncio.timeout(SLICE_S):
+                await connection.wait_closed()
 
 
 async def main(ready: Path) -> None:

@@ -53,7 +53,7 @@ async def enter(desk: Desk, session: LockSession, pulse: LoopPulse) -> None:
                     under.turned_away = True
                     return
                 under.way.add(signal)
-                group.create_task(_decide(desk, session, signal, under))
+                group.create_task(_work_on(desk, session, signal, under))
 
         while not pulse.stopping.is_set():
             pulse.tick()
@@ -68,29 +68,35 @@ async def enter(desk: Desk, session: LockSession, pulse: LoopPulse) -> None:
                 begin(await actions.new_signals(desk.database))
 
 
-async def _decide(desk: Desk, session: LockSession, signal: SignalId, under: _Under) -> None:
+async def _work_on(desk: Desk, session: LockSession, signal: SignalId, under: _Under) -> None:
     try:
-        read = await actions.read_gate(session, signal)
-        if read is None or read.signal_state is not SignalState.NEW:
-            return  # somebody's word, not a signal; or it could not be read, or is decided: its row says what is left
-        decision = judge_entry(read, ceiling=desk.ceiling, own_now=desk.clock.now())
-        refused = decision.verdict.refused
-        executor = desk.executors.find(read.signal.mode, read.signal.account_id)
-        if refused is None and executor is None:
-            refused = Refusal.MODE_NOT_ALLOWED
-        if refused in _PASSING:
-            return  # nobody decides now: it stays NEW for the leader, or expires
-        if refused is not None or executor is None:
-            await actions.refuse(desk.database, signal, str(refused), decision.evidence)
-            SIGNALS.labels(str(refused)).inc()
-            log.info("signal_refused", correlation_id=signal, reason=str(refused))
-            return
-        await _order(desk, session, executor, read, decision)
+        decided = await _decide(desk, session, signal)
     finally:
         under.way.discard(signal)
-        if under.turned_away:
-            under.turned_away = False
-            desk.wakeups.entries.add_everything()
+    if decided and under.turned_away:
+        under.turned_away = False
+        desk.wakeups.entries.add_everything()
+
+
+async def _decide(desk: Desk, session: LockSession, signal: SignalId) -> bool:
+    """Make a signal an order or refuse it; False when it is left as it is."""
+    read = await actions.read_gate(session, signal)
+    if read is None or read.signal_state is not SignalState.NEW:
+        return False  # somebody's word, not a signal; or unreadable now; or decided by whoever was faster
+    decision = judge_entry(read, ceiling=desk.ceiling, own_now=desk.clock.now())
+    refused = decision.verdict.refused
+    executor = desk.executors.find(read.signal.mode, read.signal.account_id)
+    if refused is None and executor is None:
+        refused = Refusal.MODE_NOT_ALLOWED
+    if refused in _PASSING:
+        return False  # nobody decides now: it stays NEW for the leader, or expires
+    if refused is not None or executor is None:
+        await actions.refuse(desk.database, signal, str(refused), decision.evidence)
+        SIGNALS.labels(str(refused)).inc()
+        log.info("signal_refused", correlation_id=signal, reason=str(refused))
+    else:
+        await _order(desk, session, executor, read, decision)
+    return True
 
 
 _PASSING = frozenset({Refusal.NOT_LEADER, Refusal.RECONCILIATION_PENDING})

@@ -1,0 +1,181 @@
+"""The loop of entries on a real Book: whatever wakes it, each signal is decided once (E1, P1)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from services.execution.executors import Executors
+from services.execution.loops.desk import Desk as Trading
+from services.execution.loops.desk import Wakeups
+from services.execution.loops.entries import AT_ONCE_MAX, enter
+from shared.bus.channels import GateChanged, SignalCreated
+from shared.bus.listen import Wakeup
+from shared.db.lock import EXECUTOR_LOCK_KEY, LockSession
+from shared.domain.ids import AccountId, SignalId
+from shared.domain.modes import Mode
+from shared.runtime.pulse import LoopPulse
+from shared.venue.reading import PublicReading
+from tests.conftest import Connect
+from tests.factories import CLOCK, DOWN_TOKEN, UP_TOKEN, Desk
+
+pytestmark = pytest.mark.integration
+WITHIN_S = 15.0
+
+
+@asynccontextmanager
+async def entering(desk: Desk, db: Connect, *, reconciled: bool = True) -> AsyncIterator[Wakeup]:
+    """Run the loop as the leader in PAPER; yields what wakes it."""
+    desk.do("execution", "SELECT pg_advisory_unlock_all()")
+    session = await LockSession.try_acquire(
+        desk.role_url("onebook_execution"), key=EXECUTOR_LOCK_KEY, clock=CLOCK, instance="entries"
+    )
+    assert session is not None
+    if reconciled:
+        assert desk.do("reconciler", "SELECT mark_reconciled(%s, '{}')", session.epoch)
+    channels = frozenset({"signal_created", "gate_changed"})
+    others = {name: Wakeup(channels) for name in Wakeups.__dataclass_fields__}
+    trading = Trading(
+        database=await db(role="execution"),
+        clock=CLOCK,
+        reading=cast("PublicReading", None),  # entries read the Book alone
+        executors=Executors(Mode.PAPER, {}),
+        wakeups=Wakeups(**others),
+        ceiling=Mode.PAPER,
+        instance="entries",
+    )
+    pulse = LoopPulse("entries", CLOCK, stale_after_s=15)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(session.hold(pulse), name="hold")
+        loop = group.create_task(enter(trading, session, pulse))
+        try:
+            yield others["entries"]
+        finally:
+            pulse.stopping.set()
+            await loop
+            for task in asyncio.all_tasks():
+                if task.get_name() == "hold":
+                    task.cancel()
+    await session.close()
+
+
+def market(desk: Desk) -> str:
+    """A window whose market, books and feeds are as fresh as the gate asks for."""
+    window = desk.window(closes_in_s=120)
+    now = CLOCK.now()
+    desk.do(
+        "execution",
+        "INSERT INTO market_facts (window_id, read_at, accepting, tick, min_size, fee_rate, fee_exponent, fee_taker_only,"
+        " neg_risk, version, up_token, down_token)"
+        " VALUES (%s, clock_timestamp(), true, 0.01, 5, 0.07, 1, true, false, 'v1', %s, %s)",
+        window,
+        UP_TOKEN,
+        DOWN_TOKEN,
+    )
+    desk.do(
+        "feed_collector",
+        "INSERT INTO books_now (token_id, window_id, bids, asks, source_at, received_at, snapshot_at, continuous)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, true) ON CONFLICT (token_id) DO NOTHING",
+        UP_TOKEN,
+        window,
+        Jsonb([["0.48", "1000"]]),
+        Jsonb([["0.50", "1000"]]),
+        now,
+        now,
+        now,
+    )
+    for feed in ("binance_spot", "polymarket"):
+        desk.do(
+            "feed_collector",
+            "INSERT INTO feed_status (feed, symbol, last_received_at) VALUES (%s, 'BTC', clock_timestamp())"
+            " ON CONFLICT (feed, symbol) DO UPDATE SET last_received_at = clock_timestamp()",
+            feed,
+        )
+    desk.do(
+        "execution",
+        "INSERT INTO venue_clock (source, offset_ms, measured_at) VALUES ('clob', 0, clock_timestamp())"
+        " ON CONFLICT DO NOTHING",
+    )
+    return window
+
+
+def signal(desk: Desk, window: str, **fields: object) -> str:
+    risk = {"max_position_usdc": "5", "max_slippage": "0.02", "stop_loss": None, "take_profit": None}
+    return desk.signal(window, risk=Jsonb(risk), amount_usdc=Decimal(2), **fields)
+
+
+async def until(what: str, look: Callable[[], Any]) -> None:
+    async with asyncio.timeout(WITHIN_S):
+        while not look():
+            await asyncio.to_thread(lambda: None)  # the loop under test runs in between
+    assert look(), what
+
+
+def states(desk: Desk) -> dict[str, str]:
+    return {row["signal_id"]: row["state"] for row in desk.all("SELECT signal_id, state FROM signals")}
+
+
+async def test_a_named_signal_becomes_one_order_however_often_it_is_named(desk: Desk, db: Connect) -> None:
+    async with entering(desk, db) as wakeup:
+        made = signal(desk, market(desk))
+        for _ in range(20):
+            wakeup.add(SignalCreated(SignalId(made)))
+        await until("it is ordered", lambda: states(desk)[made] == "ORDERED")
+        wakeup.add(SignalCreated(SignalId(made)))
+        later = signal(desk, desk.window(closes_in_s=120))
+        wakeup.add(SignalCreated(SignalId(later)))
+        await until("the next is decided", lambda: states(desk)[later] != "NEW")
+    assert desk.one("SELECT count(*) AS n FROM orders")["n"] == 1
+    checks = desk.one("SELECT verdict FROM signals WHERE signal_id = %s", made)["verdict"]["checks"]
+    assert all(check["passed"] for check in checks)
+
+
+async def test_a_word_that_names_no_signal_is_passed_over(desk: Desk, db: Connect) -> None:
+    async with entering(desk, db) as wakeup:
+        wakeup.add(SignalCreated(SignalId("nobody")))
+        made = signal(desk, market(desk))
+        wakeup.add(SignalCreated(SignalId(made)))
+        await until("the real one is ordered", lambda: states(desk)[made] == "ORDERED")
+
+
+async def test_a_signal_nobody_names_is_found_by_the_poll_under_a_stream_of_names(
+    desk: Desk, db: Connect
+) -> None:
+    async with entering(desk, db) as wakeup:
+        made = signal(desk, market(desk))
+
+        def look() -> bool:
+            wakeup.add(SignalCreated(SignalId("nobody")))  # never a quarter of a second without one
+            return states(desk)[made] == "ORDERED"
+
+        await until("the poll found it", look)
+
+
+async def test_more_signals_than_are_worked_on_at_once_are_all_decided(desk: Desk, db: Connect) -> None:
+    async with entering(desk, db) as wakeup:
+        window = market(desk)
+        made = [signal(desk, window, ordinal=number) for number in range(3 * AT_ONCE_MAX)]
+        for each in made:
+            wakeup.add(SignalCreated(SignalId(each)))
+        await until("all are decided", lambda: "NEW" not in states(desk).values())
+    # A second one only after the first was provably not sent: a machine that is late lets a send's deadline pass.
+    orders = desk.all("SELECT state FROM orders ORDER BY claimed_at")
+    assert 1 <= len(orders) <= 2
+    assert [order["state"] for order in orders[:-1]] == ["NOT_SENT"] * (len(orders) - 1)
+
+
+async def test_before_the_comparison_a_signal_waits_and_afterwards_it_is_decided(
+    desk: Desk, db: Connect
+) -> None:
+    async with entering(desk, db, reconciled=False) as wakeup:
+        made = signal(desk, market(desk))
+        wakeup.add(SignalCreated(SignalId(made)))
+        epoch = desk.one("SELECT max(epoch) AS epoch FROM executor_epochs")["epoch"]
+        assert states(desk)[made] == "NEW"
+        assert desk.do("reconciler", "SELECT mark_reconciled(%s, '{}')", epoch)
+        wakeup.add(GateChanged(AccountId("*"), "*"))
+        await until("it is ordered", lambda: states(desk)[made] == "ORDERED")
