@@ -28,7 +28,7 @@ stages registrations          operator=IU
 commands                      risk_monitor=u execution=u
 """
 _FUNCTIONS = """
-take_epoch executor_lock_key claim_entry claim_exit claim_cancel claim_redeem refuse_signal record_outcome: execution
+take_epoch executor_lock_key warm_claims claim_entry claim_exit claim_cancel claim_redeem refuse_signal record_outcome: execution
 record_redemption apply_trade reverse_trade apply_order_evidence resolve_unknown: execution reconciler
 request_exit note_peak escalate flag_orphans stop_strategy end_days: risk_monitor
 close_alert: feed_collector signal_engine execution risk_monitor reconciler dashboard operator

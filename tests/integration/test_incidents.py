@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -46,7 +47,7 @@ def test_incident_28_feb_forty_nine_dollars_become_no_position_of_forty_nine_dol
     greedy = {"max_position_usdc": "1000", "max_slippage": "0.02"}
     window = desk.window()
     signal = desk.signal(window, price="0.27", amount_usdc=49, risk=Jsonb(greedy))
-    asked = {"limit_price": "0.27", "maker_amount": "49", "taker_amount": "181.4814", "reserved_usdc": "52.43", "cap_usdc": "1000"}  # fmt: skip
+    asked: dict[str, Any] = {"limit_price": "0.27", "maker_amount": "49", "taker_amount": "181.4814", "reserved_usdc": "52.43", "cap_usdc": "1000"}  # fmt: skip
     assert desk.claim(signal, **asked).refused == "POSITION_CAP"
     assert desk.one("SELECT count(*) AS n FROM orders") == {"n": 0}
     desk.control("max_position_usd", "5")
@@ -133,11 +134,11 @@ def test_incident_28_feb_an_order_without_its_id_breaks_nothing_and_is_not_writt
 
 def test_incident_28_feb_a_price_from_the_wrong_field_bounds_nothing(desk: Desk) -> None:
     """The maximum price was read from another field: whatever the order says, the signal's own price bounds it."""
-    signal = {"price": "0.40", "evidence": Jsonb({"vwap": "0.97", "max_price": "0.99"})}
-    wrong = {"limit_price": "0.99", "maker_amount": "2", "taker_amount": "2.0202"}
+    signal: dict[str, Any] = {"price": "0.40", "evidence": Jsonb({"vwap": "0.97", "max_price": "0.99"})}
+    wrong: dict[str, Any] = {"limit_price": "0.99", "maker_amount": "2", "taker_amount": "2.0202"}
     assert desk.claim(desk.signal(desk.window(), **signal), **wrong).refused == "PRICE_MOVED"
     # The limit is the right one, and the amounts imply another.
-    hidden = {"limit_price": "0.42", "maker_amount": "2", "taker_amount": "2.0202"}
+    hidden: dict[str, Any] = {"limit_price": "0.42", "maker_amount": "2", "taker_amount": "2.0202"}
     assert desk.claim(desk.signal(desk.window(), **signal), **hidden).refused == "PRICE_MOVED"
 
 

@@ -90,9 +90,10 @@ class Client:
 
 
 def switch(client: Client) -> None:
-    """Throw the kill switch and lift it, again and again."""
-    while not client.pause(0.3, 0.8, 1.5):
-        account = client.chance.choice(ACCOUNTS)
+    """Throw the kill switch and lift it, again and again: for an account that is about to send, where there is one."""
+    while not client.pause(0.2, 0.5, 1.0):
+        sending = client.ask("SELECT account_id FROM orders WHERE state = 'SUBMITTING' AND mode = %s", MODE)
+        account = client.chance.choice([row[0] for row in sending] or ACCOUNTS)
         _control(client, account, "kill_switch", client.chance.choice(SWITCHES))
         client.pause(0.02, 0.1, 0.3)
         _control(client, account, "kill_switch", "OFF")

@@ -76,13 +76,13 @@ class Executor:
         return session
 
     async def _claim_for_ever(self, session: LockSession) -> None:
-        connection = await asyncio.to_thread(psycopg.connect, self.url, autocommit=True)
+        connection = await asyncio.to_thread(_connect, self.url)
         with connection:
             while True:
                 try:
                     await self._turn(session, connection)
                 except psycopg.OperationalError:
-                    connection = await asyncio.to_thread(psycopg.connect, self.url, autocommit=True)
+                    connection = await asyncio.to_thread(_connect, self.url)
 
     async def _turn(self, session: LockSession, connection: psycopg.Connection[Any]) -> None:
         found = await asyncio.to_thread(new_signals, connection, hopeful=self.chance.randint(0, 1) > 0)
@@ -174,6 +174,10 @@ class Executor:
             self.journal.complete(name, End.FAIL, error.sqlstate)
             return
         self.journal.complete(name, End.FAIL if row["refused"] else End.OK, row["refused"])
+
+
+def _connect(url: str) -> psycopg.Connection[Any]:
+    return psycopg.connect(url, autocommit=True)
 
 
 if __name__ == "__main__":

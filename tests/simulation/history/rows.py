@@ -42,7 +42,7 @@ _STATEMENTS = {
 def read_rows(url: str, mode: str) -> Rows:
     """Return the rows of every account in one mode (audit events also of all modes at once)."""
     with psycopg.connect(url, row_factory=dict_row) as connection:
-        found = {name: connection.execute(text).fetchall() for name, text in _STATEMENTS.items()}  # type: ignore[call-overload]
+        found = {name: connection.execute(text).fetchall() for name, text in _STATEMENTS.items()}
         balances = connection.execute(
             "SELECT account_id, bucket, balance FROM ledger_balances WHERE mode = %s", [mode]
         ).fetchall()

@@ -67,8 +67,8 @@ def fate(seed: int, order: str, spends: str) -> Fate:
     """Return what becomes of an order that arrives; nothing is bought unless its end says so."""
     chance = Random(f"{seed}/{order}")
     end = chance.choice(ENDS)
-    bought = {"MATCHED": 1, "LOST_PLACED": 1, "DELAYED": 1, "PARTLY": chance.randint(20, 90) / Decimal(100)}
-    part = Decimal(bought.get(end, 0))
+    whole = dict.fromkeys(("MATCHED", "LOST_PLACED", "DELAYED"), Decimal(1))
+    part = (whole | {"PARTLY": Decimal(chance.randint(20, 90)) / 100}).get(end, Decimal(0))
     usdc = (Decimal(spends) * part).quantize(Decimal("0.01"))
     return Fate(end, usdc * 2, usdc, (usdc * Decimal("0.035")).quantize(Decimal("0.00001")))
 

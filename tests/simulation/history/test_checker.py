@@ -137,8 +137,8 @@ def forged_limit(key: str, value: str) -> tuple[History, Rows]:
 FORGED: dict[str, tuple[str, Callable[[], tuple[History, Rows]]]] = {
     "two live orders of one window and strategy": (
         "entered twice", lambda: (HISTORY, replace(ROWS, orders=(*ROWS.orders, order("x", state="LIVE"))))),
-    "two entries held at once": ("entered twice", lambda: (HISTORY, replace(ROWS, entries=ROWS.entries * 2))),
-    "a third order in a window": ("entered twice", lambda: (HISTORY, replace(ROWS, slots=ROWS.slots * 3))),
+    "two entries held at once": ("entered twice", lambda: (HISTORY, replace(ROWS, entries=(*ROWS.entries, *ROWS.entries)))),
+    "a third order in a window": ("entered twice", lambda: (HISTORY, replace(ROWS, slots=(*ROWS.slots, *ROWS.slots, *ROWS.slots)))),
     "a claim after a switch": (
         "claimed after a stop", lambda: forged_stop(op("control", 20, key="kill_switch", value="PAUSE"))),
     "a claim after a trip": ("claimed after a stop", lambda: forged_stop(op("trip", 20))),
