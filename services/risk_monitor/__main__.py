@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from services.risk_monitor import queries
 from services.risk_monitor.asserting.loops import Assertions
+from services.risk_monitor.auditing.loops import Audit
 from services.risk_monitor.config import RiskMonitorSettings
 from services.risk_monitor.emergency import Emergency
 from services.risk_monitor.escalating.loops import Escalation
@@ -21,6 +22,7 @@ from shared.observability.health import Check, CheckResult
 from shared.runtime.service import Loop, Process, Wiring, run_service
 from shared.venue.account_reading import AccountReading
 from shared.venue.cancelling import Cancelling
+from shared.venue.reading import PublicReading
 
 FEED_AGE_MAX_S = Decimal(30)
 
@@ -31,6 +33,8 @@ async def setup(process: Process[RiskMonitorSettings]) -> Wiring:
     database = await Database.connect(settings.database_url, application_name=process.name, clock=clock)
     process.on_exit(database.close)
     await database.retry_read(require_schema)
+    public = await process.closing.enter_async_context(PublicReading(settings.venue_urls, clock))
+    wallets = {account: access.wallet for account, access in settings.account_access.items()}
     readings: dict[AccountId, AccountReading] = {}
     cancelling: dict[AccountId, Cancelling] = {}
     for account, access in settings.account_access.items():
@@ -58,6 +62,7 @@ async def setup(process: Process[RiskMonitorSettings]) -> Wiring:
             Loop("limits", limits.run),
             Loop("assert", Assertions(database, instance, progress).run),
             Loop("tell", Notices(database).run),
+            Loop("audit", Audit(database, public, wallets, clock).run, stale_after_s=120.0),
             Loop("integrity", Integrity(database, instance, progress).run, stale_after_s=60.0),
             Loop("beat", Heart(database, instance, progress).run),
         ],

@@ -7,11 +7,13 @@ from decimal import Decimal
 import pytest
 from psycopg.types.json import Jsonb
 
+from services.risk_monitor.auditing.loops import Audit
 from services.risk_monitor.emergency import Emergency
 from services.risk_monitor.loops import Progress
 from services.risk_monitor.verifying.loops import Verifier
 from shared.bus.listen import Wakeup
 from shared.domain.ids import AccountId
+from shared.domain.modes import Mode
 from shared.domain.orders import OrderType
 from shared.domain.outcomes import Success, Unknown
 from shared.domain.prepared import Accepted, PreparedOrder
@@ -337,5 +339,31 @@ async def test_a_cancel_that_fails_is_told_and_tried_again_and_one_whose_answer_
             await Emergency(database, wakeup, {ACCOUNT: tried}, SystemClock(), "one").cancel_due()
         assert desk.gate()["breaker_reason"] == "ORDER_UNKNOWN"
         assert len(desk.all("SELECT * FROM scheduled_work WHERE work = 'cancelled_all:desk'")) == 1
+
+    await live(act)
+
+
+async def test_the_data_api_is_told_where_it_differs_for_two_minutes_and_stops_nothing(live):
+    async def act(running, me, desk, database):
+        claim, prepared, accepted = await bought(me, desk)
+        fill(desk, Bought(claim, prepared, accepted))
+        running.jump(120)
+        audit = Audit(database, me.public, {ACCOUNT: me.signer.wallet}, running.clock)
+        await audit.look()
+        assert audit._gaps[ACCOUNT, Mode.LIVE] == {}, "both show the same"
+        desk.trade(claim.order_id, "never", shares="2", usdc="0.1", state="MATCHED")
+        (real,) = accepted.trade_ids
+        desk.trade(claim.order_id, real, shares=str(accepted.shares), usdc=str(accepted.usdc))
+        for told in (0, 1, 1):
+            await audit.look()
+            assert len(desk.all("SELECT * FROM alerts WHERE kind = 'data_api_differs'")) == told
+            running.clock.ahead += timedelta(seconds=121)
+        assert desk.gate()["breaker"] == "CLOSED"
+        desk.do(
+            "reconciler", "SELECT reverse_trade(%s, 'never', %s, 'test')",
+            claim.order_id, prepared.intent.token_id,
+        )  # fmt: skip
+        await audit.look()
+        assert desk.all("SELECT * FROM alerts WHERE kind = 'data_api_differs' AND closed_at IS NULL") == []
 
     await live(act)

@@ -78,6 +78,16 @@ async def test_a_short_retry_after_is_waited_for_and_a_long_one_is_the_callers_b
     assert raised.value.retry_after_s == 60
 
 
+@pytest.mark.parametrize(("status", "tries"), [(429, 1), (503, 1), (500, 3)])
+async def test_an_impatient_reader_hears_of_a_limit_at_once(status, tries):
+    with respx.mock(base_url=BASE) as router:
+        route = router.get("/x").mock(return_value=httpx.Response(status, headers={"Retry-After": "0"}))
+        async with HttpReads(BASE, SetClock(), patient=False) as reads:
+            with pytest.raises(ReadFailed) as raised:
+                await reads.get("/x")
+        assert (raised.value.status, raised.value.retry_after_s, route.call_count) == (status, 0, tries)
+
+
 async def test_the_signature_leaves_the_query_out():
     _, calls = await get(
         httpx.Response(200, json=1), path="/data/orders", credentials=CREDENTIALS, params={"market": "0x1"}
