@@ -71,6 +71,7 @@ SELECT g.account_id, g.mode, z.session_id, coalesce(z.realized_usdc, 0) AS sessi
   LEFT JOIN LATERAL (
     SELECT sum(CASE WHEN from_bucket IN ('PNL', 'FEES') THEN amount ELSE -amount END) AS realized
       FROM ledger_entries x WHERE x.account_id = g.account_id AND x.mode = g.mode
+       AND (from_bucket IN ('PNL', 'FEES') OR to_bucket IN ('PNL', 'FEES'))
        AND (from_bucket IN ('PNL', 'FEES')) <> (to_bucket IN ('PNL', 'FEES'))
        AND at >= date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') d ON true
  WHERE g.mode <> 'BACKTEST' AND (z.session_id IS NOT NULL OR d.realized IS NOT NULL OR EXISTS (
@@ -82,8 +83,9 @@ SELECT p.account_id, p.mode, p.strategy_id, sum(-booked_pnl - booked_fees) AS us
  WHERE z.closed_at IS NULL AND (z.opened_by <> 'day' OR z.day = (clock_timestamp() AT TIME ZONE 'UTC')::date) GROUP BY 1, 2, 3""")
 _DAY = text("""
 SELECT x.account_id, x.mode, p.strategy_id, sum(CASE WHEN from_bucket IN ('PNL', 'FEES') THEN amount ELSE -amount END) AS usdc
-  FROM ledger_entries x JOIN positions p USING (position_id)
- WHERE (from_bucket IN ('PNL', 'FEES')) <> (to_bucket IN ('PNL', 'FEES'))
+  FROM trading_gate g JOIN ledger_entries x ON x.account_id = g.account_id AND x.mode = g.mode JOIN positions p USING (position_id)
+ WHERE (from_bucket IN ('PNL', 'FEES') OR to_bucket IN ('PNL', 'FEES'))
+   AND (from_bucket IN ('PNL', 'FEES')) <> (to_bucket IN ('PNL', 'FEES'))
    AND x.at >= date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' GROUP BY 1, 2, 3""")
 # A book marks a position while its window trades, is whole, and was heard of as lately as the venue's own threshold asks.
 _MARKS = text("""

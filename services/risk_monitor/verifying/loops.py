@@ -32,6 +32,8 @@ from shared.venue.account_reading import AccountReading
 from shared.venue.refusals import ReadFailed, VenueProblem
 
 VERIFY_EVERY_S = 2.0
+LOOKS_APART_S = 0.25
+"""Changes that come closer together are verified together: each look costs the venue several answers."""
 VERIFY_WITHIN_S = 8.0
 LOOKS_MAX = 3
 """How often a verification starts anew because the Book moved under it."""
@@ -59,6 +61,7 @@ class Verifier:
             await self.wakeup.wait(timeout_s=VERIFY_EVERY_S)
             with pulse.working():
                 await self.verify_all()
+            await asyncio.sleep(LOOKS_APART_S)
 
         await endure(pulse, turn)
 
