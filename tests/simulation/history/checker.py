@@ -26,12 +26,18 @@ class Violation:
     what: str
 
 
+CLAIMS = ("claim", "claim_exit")
 Rule = Callable[[Sequence[Operation], Rows], Iterator[str]]
 
 
 def of(history: Sequence[Operation], function: str, *ends: End) -> list[Operation]:
     """Return the operations of one function that ended so, or all of them."""
     return [each for each in history if each.function == function and (not ends or each.end in ends)]
+
+
+def claims_of(history: Sequence[Operation], *ends: End) -> list[Operation]:
+    """Return claims of entries and of exits."""
+    return [each for function in CLAIMS for each in of(history, function, *ends)]
 
 
 def entered_twice(history: Sequence[Operation], rows: Rows) -> Iterator[str]:
@@ -117,7 +123,7 @@ def _lifts(each: Operation) -> str | None:
 def claimed_by_the_past(history: Sequence[Operation], rows: Rows) -> Iterator[str]:
     """No claim by an old epoch after a newer one was answered (E2)."""
     taken = of(history, "take_epoch", End.OK)
-    for claim in of(history, "claim", End.OK):
+    for claim in claims_of(history, End.OK):
         epoch = claim.value["epoch"]
         newer = [each for each in taken if each.answer > epoch and each.last_at < claim.invoked_at]
         if newer:
@@ -126,7 +132,8 @@ def claimed_by_the_past(history: Sequence[Operation], rows: Rows) -> Iterator[st
     for event in rows.audit:
         if event["kind"] == "epoch_taken":
             newest[event["account_id"]] = int(event["details"]["epoch"])
-        if event["kind"] == "entry_claimed" and int(event["details"]["epoch"]) != newest[event["account_id"]]:
+        claimed = event["kind"] in {"entry_claimed", "exit_claimed"}
+        if claimed and int(event["details"]["epoch"]) != newest[event["account_id"]]:
             yield f"{event['order_id']} by epoch {event['details']['epoch']} under {newest[event['account_id']]}"
 
 
@@ -148,14 +155,14 @@ def claimed_before_compared(history: Sequence[Operation], rows: Rows) -> Iterato
     compared: dict[int, float] = {}
     for each in of(history, "mark"):
         compared.setdefault(each.value["epoch"], each.invoked_at)
-    for claim in of(history, "claim", End.OK):
+    for claim in claims_of(history, End.OK):
         if compared.get(claim.value["epoch"], NEVER) > claim.last_at:
             yield f"{claim.value['order']} by epoch {claim.value['epoch']}"
 
 
 def sent_wrongly(history: Sequence[Operation], rows: Rows) -> Iterator[str]:
     """An order is sent once, after its claim, soon after it; one sent under a newer epoch was held for Unknown (E2 to E4)."""
-    claims = {each.value["order"]: each for each in of(history, "claim", End.OK)}
+    claims = {each.value["order"]: each for each in claims_of(history, End.OK)}
     held = {row["order_id"] for row in rows.audit if row["kind"] == "order_unknown"}
     takes = of(history, "take_epoch", End.OK)
     for order, count in Counter(each.value["order"] for each in of(history, "send")).items():
@@ -175,7 +182,7 @@ def sent_wrongly(history: Sequence[Operation], rows: Rows) -> Iterator[str]:
 def not_durable(history: Sequence[Operation], rows: Rows) -> Iterator[str]:
     """What was answered is in the Book, what was refused is not, and nothing is there that nobody asked for (E3, E8)."""
     there = {row["order_id"] for row in rows.orders}
-    claims = of(history, "claim")
+    claims = claims_of(history)
     for claim in claims:
         if claim.end is End.OK and claim.value["order"] not in there:
             yield f"{claim.value['order']} was claimed and is not there"
@@ -207,6 +214,27 @@ def lost_at_the_venue(history: Sequence[Operation], rows: Rows) -> Iterator[str]
         order = row["order_id"]
         if bought[order] != sent.get(order, Decimal(0)):
             yield f"{order} bought {sent.get(order, 0)} at the venue and {bought[order]} in the Book"
+
+
+def sold_too_much(history: Sequence[Operation], rows: Rows) -> Iterator[str]:
+    """No position is sold twice: what was sold of it was bought before, and one exit at a time is unfinished (E19, B11)."""
+    del history
+    shares: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for row in rows.fills:
+        # What was mined may be sold, although its match may fail after all (E23).
+        counts = row["side"] == "BUY" or row["state"] != "FAILED"
+        shares[row["position_id"], row["side"]] += row["shares"] if counts else 0
+    for (position, side), sold in list(shares.items()):
+        if side == "SELL" and sold > shares[position, "BUY"]:
+            yield f"{position} bought {shares[position, 'BUY']} and sold {sold}"
+    unfinished = Counter(
+        row["position_id"]
+        for row in rows.orders
+        if row["purpose"] == "EXIT" and row["state"] not in {*DEAD, "FILLED"}
+    )
+    yield from (
+        f"{position} is being sold {count} times" for position, count in unfinished.items() if count > 1
+    )
 
 
 def moved_from_nowhere(history: Sequence[Operation], rows: Rows) -> Iterator[str]:

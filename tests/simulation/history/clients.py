@@ -127,6 +127,21 @@ def trip(client: Client) -> None:
         )
 
 
+def leave(client: Client) -> None:
+    """Want out of what is held, for one reason or another."""
+    while not client.pause(0.1, 0.3):
+        held = client.ask("SELECT position_id FROM positions WHERE state = 'MONITORING' AND mode = %s", MODE)
+        if held:
+            position = client.chance.choice(held)[0]
+            reason = client.chance.choice(("STOP_LOSS", "TAKE_PROFIT", "FLATTEN"))
+            client.call(
+                "ask_exit",
+                {"position": position, "reason": reason},
+                "SELECT request_exit(%s, %s, 0.4, 0.39)",
+                *(position, reason),
+            )
+
+
 def reset(client: Client) -> None:
     """Reset open breakers as soon as the Book lets one; and begin a session now and then, so that losses do not add up."""
     while not client.pause(0.1, 0.3):
@@ -163,6 +178,7 @@ ROLES: Sequence[tuple[str, str, Callable[[Client], None]]] = (
     ("switch", "operator", switch),
     ("limit", "operator", limit),
     ("trip", "risk_monitor", trip),
+    ("leave", "risk_monitor", leave),
     ("reset", "operator", reset),
     ("deposit", "reconciler", deposit),
 )

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -20,12 +21,13 @@ from shared.db.lock import EXECUTOR_LOCK_KEY, LockCandidate, LockLost, LockSessi
 from shared.runtime.pulse import LoopPulse
 from tests.factories import CLOCK
 from tests.simulation.history.operations import End, Journal
-from tests.simulation.history.street import MODE, SPENDS, entry, fate, new_signals
+from tests.simulation.history.street import MODE, SPENDS, entry, fate, leavable, leave, new_signals
 
 CLAIMERS = 3
 ASK_EVERY_S = 0.05
 CLAIM = "SELECT refused FROM claim_entry(%s, %s, %s, 'body', '{}')"
 RECORD = "SELECT record_outcome(%s, %s, %s)"
+EXIT = "SELECT refused FROM claim_exit(%s, %s, %s, 'body', '{}')"
 REDEEM = "SELECT refused, expected_usdc FROM claim_redeem(%s, %s, %s, %s, %s, 1, 0)"
 
 
@@ -37,7 +39,8 @@ class Claimed:
     account_id: str
     epoch: int
     claiming_at: float
-    spends: str
+    side: str
+    amount: str
 
 
 @dataclass(slots=True)
@@ -88,6 +91,7 @@ class Executor:
         found = await asyncio.to_thread(new_signals, connection, hopeful=self.chance.randint(0, 1) > 0)
         if self.chance.randint(0, 9) == 0:
             await self._redeem(session, connection)
+        await self._leave(session, connection)
         if not found:
             await asyncio.sleep(0.01)
             return
@@ -113,7 +117,7 @@ class Executor:
         if row["refused"] == "RECONCILIATION_PENDING":
             await asyncio.sleep(ASK_EVERY_S)
         if row["refused"] is None:
-            claimed = Claimed(order["order_id"], chosen["account_id"], epoch, claiming_at, spends)
+            claimed = Claimed(order["order_id"], chosen["account_id"], epoch, claiming_at, "BUY", spends)
             await self._send(session, connection, claimed)
 
     async def _send(
@@ -126,12 +130,13 @@ class Executor:
         if not session.may_send(claimed.claiming_at):
             await self._record(connection, claimed, "NOT_SENT", {"reason": "LATE"})
             return
-        drawn = fate(self.seed, order, claimed.spends)
+        drawn = fate(self.seed, order, claimed.side, claimed.amount)
         value = {
             "order": order,
             "epoch": claimed.epoch,
-            "shares": str(drawn.shares),
-            "spends": claimed.spends,
+            "shares": str(drawn.kept),
+            "side": claimed.side,
+            "amount": claimed.amount,
         }
         self.journal.complete(self.journal.invoke("send", **value), End.OK)
         if self.chance.randint(0, 99) == 0:
@@ -152,6 +157,31 @@ class Executor:
             raise
         row = cursor.fetchone()
         self.journal.complete(name, End.OK, row and row[0])
+
+    async def _leave(self, session: LockSession, connection: psycopg.Connection[Any]) -> None:
+        found = [each for each in await asyncio.to_thread(leavable, connection) if each["shares"] >= 1]
+        if not found:
+            return
+        chosen = self.chance.choice(found)
+        shares = chosen["shares"].quantize(Decimal("0.01"), rounding="ROUND_DOWN")
+        order = leave(chosen["position_id"], chosen["exit_attempts"] + 1, shares)
+        value = {"epoch": session.epoch, "account": chosen["account_id"], "order": order["order_id"]}
+        name = self.journal.invoke("claim_exit", **value)
+        claiming_at = CLOCK.boottime()
+        try:
+            row = await session.call(EXIT, [session.epoch, chosen["position_id"], Jsonb(order)])
+        except LockLost:
+            self.journal.complete(name, End.INFO)
+            raise
+        except psycopg.Error as error:
+            self.journal.complete(name, End.FAIL, error.sqlstate)
+            return
+        self.journal.complete(name, End.FAIL if row["refused"] else End.OK, row["refused"])
+        if row["refused"] is None:
+            claimed = Claimed(
+                *(order["order_id"], chosen["account_id"], session.epoch), *(claiming_at, "SELL", str(shares))
+            )
+            await self._send(session, connection, claimed)
 
     async def _redeem(self, session: LockSession, connection: psycopg.Connection[Any]) -> None:
         cursor = await asyncio.to_thread(

@@ -15,6 +15,7 @@ RULES: Mapping[str, checker.Rule] = {
     "sent wrongly": checker.sent_wrongly,
     "not durable": checker.not_durable,
     "lost at the venue": checker.lost_at_the_venue,
+    "sold too much": checker.sold_too_much,
     "moved from nowhere": checker.moved_from_nowhere,
     "limit exceeded": replay.limits_exceeded,
     "unknown let go": replay.unknown_let_go,

@@ -210,10 +210,12 @@ def _come_to_rest(owner: psycopg.Connection[tuple[object, ...]], last: Client, s
 
     def rests() -> bool:
         find_out_once(last, sent)
-        here = {row[0] for row in last.ask("SELECT order_id FROM fills")}
+        here = {
+            row[0] for row in last.ask("SELECT order_id FROM fills WHERE state IN ('CONFIRMED', 'FAILED')")
+        }
         for order, drawn in sent.fates.items():
             if drawn.shares > 0 and order not in here:
-                trade(last, sent.fates, order, "CONFIRMED")
+                trade(last, sent.fates, order, drawn.final)
         return is_at_rest(owner, sent)
 
     until("the street is at rest", rests, within_s=REST_WITHIN_S)

@@ -26,7 +26,7 @@ SPENDS = {"2": "2.14", "3.50": "3.745", "4.67": "4.9969"}
 WINDOW_S = 5.0
 ENDS = (
     *("MATCHED",) * 10, *("PARTLY",) * 3, *("KILLED",) * 3, *("REFUSED",) * 2, *("DELAYED",) * 2, *("LOST_PLACED",) * 2,
-    "LOST_ABSENT",
+    *("FAILS",) * 2, "LOST_ABSENT",
 )  # fmt: skip
 """Drawn evenly; an answer that is lost stops an account until somebody finds out, so there are few."""
 
@@ -39,18 +39,29 @@ class Fate:
     shares: Decimal
     usdc: Decimal
     fee_usdc: Decimal
+    side: str = "BUY"
+
+    @property
+    def final(self) -> str:
+        """The last state of its one trade: a match may fail on chain, and then never happened."""
+        return "FAILED" if self.end == "FAILS" else "CONFIRMED"
+
+    @property
+    def kept(self) -> Decimal:
+        """The shares that changed hands in the end."""
+        return Decimal(0) if self.end == "FAILS" else self.shares
 
     def trade(self, order: str, state: str) -> dict[str, str]:
         """The one trade of the order, as apply_trade takes it."""
         return {
-            "order_id": order, "trade_id": f"t-{order[:12]}", "token_id": UP_TOKEN, "side": "BUY",
+            "order_id": order, "trade_id": f"t-{order[:12]}", "token_id": UP_TOKEN, "side": self.side,
             "shares": str(self.shares), "price": "0.5", "usdc": str(self.usdc), "fee_usdc": str(self.fee_usdc),
             "state": state, "matched_at": CLOCK.now().isoformat(),
         }  # fmt: skip
 
     def answer(self, order: str) -> tuple[str, dict[str, Any]]:
         """The event and the details of the answer to its POST."""
-        if self.end in {"MATCHED", "PARTLY"}:
+        if self.end in {"MATCHED", "PARTLY", "FAILS"}:
             totals = {
                 "shares": str(self.shares),
                 "usdc": str(self.usdc),
@@ -63,14 +74,15 @@ class Fate:
         return "LOST", {"reason": "TIMEOUT"}
 
 
-def fate(seed: int, order: str, spends: str) -> Fate:
-    """Return what becomes of an order that arrives; nothing is bought unless its end says so."""
+def fate(seed: int, order: str, side: str, amount: str) -> Fate:
+    """Return what becomes of an order that arrives: one that spends dollars, or one that sells shares."""
     chance = Random(f"{seed}/{order}")
     end = chance.choice(ENDS)
-    whole = dict.fromkeys(("MATCHED", "LOST_PLACED", "DELAYED"), Decimal(1))
+    whole = dict.fromkeys(("MATCHED", "LOST_PLACED", "DELAYED", "FAILS"), Decimal(1))
     part = (whole | {"PARTLY": Decimal(chance.randint(20, 90)) / 100}).get(end, Decimal(0))
-    usdc = (Decimal(spends) * part).quantize(Decimal("0.01"))
-    return Fate(end, usdc * 2, usdc, (usdc * Decimal("0.035")).quantize(Decimal("0.00001")))
+    moved = (Decimal(amount) * part).quantize(Decimal("0.01"), rounding="ROUND_DOWN")
+    shares, usdc = (moved * 2, moved) if side == "BUY" else (moved, moved * Decimal("0.45"))
+    return Fate(end, shares, usdc, (usdc * Decimal("0.035")).quantize(Decimal("0.00001")), side)
 
 
 def open_street(owner_url: str) -> None:
@@ -89,6 +101,10 @@ def open_street(owner_url: str) -> None:
                     " VALUES (%s, %s, %s, 'hash', '{}', 'history')",
                     [f"{account}-{strategy}", account, strategy],
                 )
+            owner.execute(
+                "INSERT INTO position_verifications (account_id, mode, verified, at) VALUES (%s, %s, true, now() + interval '1 day')",
+                [account, MODE],
+            )
         for service in WATCHDOGS:
             owner.execute(
                 "INSERT INTO heartbeats (service, instance, at, healthy) VALUES (%s, 'one', now() + interval '1 day', true)",
@@ -150,4 +166,24 @@ def entry(signal: str, spends: str) -> dict[str, str]:
         "limit_price": "0.52", "maker_amount": spends,
         "taker_amount": str((Decimal(spends) / Decimal("0.52")).quantize(Decimal("0.0001"), rounding="ROUND_DOWN")),
         "salt": "1", "timestamp_ms": "1", "reserved_usdc": SPENDS[spends], "cap_usdc": "5",
+    }  # fmt: skip
+
+
+def leavable(connection: psycopg.Connection[Any]) -> Sequence[dict[str, Any]]:
+    """Return positions that somebody wants sold, with the shares of them that are mined."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(
+            "SELECT position_id, account_id, exit_attempts, (SELECT coalesce(sum(shares), 0) FROM fills f WHERE f.side = 'BUY'"
+            " AND f.position_id = p.position_id AND f.state IN ('MINED', 'CONFIRMED')) - sold_shares AS shares FROM positions p"
+            " WHERE state LIKE '%%_TRIGGERED' AND mode = %s LIMIT 20",
+            [MODE],
+        ).fetchall()
+
+
+def leave(position: str, attempt: int, shares: Decimal) -> dict[str, str]:
+    """An exit of so many shares, as claim_exit takes it."""
+    return {
+        "order_id": order_hash((position, attempt)), "token_id": UP_TOKEN, "order_type": "FAK", "limit_price": "0.40",
+        "maker_amount": str(shares), "taker_amount": str((shares * Decimal("0.40")).quantize(Decimal("0.0001"))),
+        "salt": "1", "timestamp_ms": "1",
     }  # fmt: skip

@@ -77,7 +77,7 @@ ROWS = Rows(
         entry(13.1, "RESERVED", "CASH", "0.07", "order_filled", "x"),
         entry(13.2, "RESERVED", "FEES", "0.07", "order_filled", "x"),
     ),
-    fills=({"order_id": "x", "trade_id": "t", "shares": D(4), "state": "CONFIRMED"},),
+    fills=({"order_id": "x", "trade_id": "t", "shares": D(4), "state": "CONFIRMED", "side": "BUY", "position_id": "p-x"},),
     balances={("a", "EXTERNAL"): D(-20), ("a", "CASH"): D("17.93"), ("a", "RESERVED"): D(0), ("a", "POSITIONS"): D(2), ("a", "FEES"): D("0.07")},
     defaults=DEFAULTS,
 )  # fmt: skip
@@ -174,6 +174,17 @@ FORGED: dict[str, tuple[str, Callable[[], tuple[History, Rows]]]] = {
     "bought at the venue and not in the Book": ("lost at the venue", lambda: (HISTORY, replace(ROWS, fills=()))),
     "bought in the Book and not at the venue": (
         "lost at the venue", lambda: ((*HISTORY[:4], send("x", 10.05, shares="0"), *HISTORY[5:]), ROWS)),
+    "sold twice": (
+        "sold too much",
+        lambda: (HISTORY, replace(ROWS, fills=(*ROWS.fills, {**ROWS.fills[0], "order_id": "e", "side": "SELL", "shares": D(5)})))),
+    "two exits at once": (
+        "sold too much",
+        lambda: (HISTORY, replace(ROWS, orders=(*ROWS.orders, *(order("x", order_id=name, purpose="EXIT", state="LIVE") for name in "ef"))))),
+    "an exit by an old epoch": (
+        "claimed by the past",
+        lambda: ((*HISTORY, op("take_epoch", 20, answer=2), op("claim_exit", 30, order="e", epoch=1)), ROWS)),
+    "an exit nobody claimed": (
+        "not durable", lambda: (HISTORY, replace(ROWS, orders=(*ROWS.orders, order("x", order_id="e", purpose="EXIT"))))),
     "a bucket overdrawn": (
         "moved from nowhere", lambda: (HISTORY, replace(ROWS, ledger=(*ROWS.ledger, entry(14, "RESERVED", "CASH", "1", "x"))))),
     "a balance that is not the fold": (

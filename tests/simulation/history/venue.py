@@ -41,7 +41,7 @@ class Sent:
             self.operations += "function" in row and row["function"] != "take_epoch"
             if row.get("function") == "send":
                 order = row["value"]["order"]
-                self.fates[order] = fate(self.seed, order, row["value"]["spends"])
+                self.fates[order] = fate(self.seed, order, row["value"]["side"], row["value"]["amount"])
                 yield order
 
 
@@ -73,7 +73,13 @@ def channel(client: Client, sent: Sent) -> None:
     while not client.pause(0.03, 0.1):
         for order in sent.look():
             if sent.fates[order].shares > 0:
-                states = client.chance.sample(["MATCHED", "MINED", "RETRYING", "CONFIRMED"], 3)
+                final = sent.fates[order].final
+                steps = (
+                    ("MATCHED", "MINED", "RETRYING", final)
+                    if final == "CONFIRMED"
+                    else ("MATCHED", "RETRYING", final)
+                )
+                states = client.chance.sample(steps, 3)
                 late += [(order, state) for state in (*states, states[0])]
         client.chance.shuffle(late)
         for _ in range(len(late) // 3):
@@ -106,16 +112,16 @@ def find_out_once(client: Client, sent: Sent) -> None:
     ):
         known = sent.fates.get(order)
         if known is not None and known.shares > 0:
-            trade(client, sent.fates, order, "CONFIRMED")
+            trade(client, sent.fates, order, known.final)
             _learn(client, order, state, "MATCHED", {})
         elif known is not None and known.end != "LOST_ABSENT":
             _learn(client, order, state, "KILLED", {})
         elif is_over and state == "UNKNOWN":
             _learn(client, order, state, "PROVED_ABSENT", PROOFS)
     for (order,) in client.ask(
-        "SELECT order_id FROM fills WHERE state IN ('MATCHED', 'RETRYING') AND changed_at < now() - interval '1 second'"
+        "SELECT order_id FROM fills WHERE state IN ('MATCHED', 'MINED', 'RETRYING') AND changed_at < now() - interval '1 second'"
     ):
-        trade(client, sent.fates, order, "CONFIRMED")
+        trade(client, sent.fates, order, sent.fates[order].final)
     for (window,) in client.ask(
         f"SELECT DISTINCT window_id FROM positions JOIN windows w USING (window_id) WHERE {over} AND w.state <> 'RESOLVED'"
     ):
@@ -153,9 +159,14 @@ def is_at_rest(owner: psycopg.Connection[Any], sent: Sent) -> bool:
         f"SELECT count(*) FROM orders WHERE state IN {UNFINISHED} AND mode = %s", [MODE]
     ).fetchone()
     held = owner.execute(
-        "SELECT count(*) FROM positions WHERE state IN ('OPENING', 'MONITORING', 'EXPIRED') AND mode = %s",
+        "SELECT count(*) FROM positions WHERE state NOT IN ('SETTLEMENT', 'REDEEMING', 'CLOSED', 'VOID') AND mode = %s",
         [MODE],
     ).fetchone()
     bought = {order for order, drawn in sent.fates.items() if drawn.shares > 0}
-    here = {row[0] for row in owner.execute("SELECT order_id FROM fills").fetchall()}
+    here = {
+        row[0]
+        for row in owner.execute(
+            "SELECT order_id FROM fills WHERE state IN ('CONFIRMED', 'FAILED')"
+        ).fetchall()
+    }
     return open_orders == (0,) and held == (0,) and bought <= here
