@@ -49,6 +49,8 @@ class Scene:
     names: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     posts: list[dict[str, Any]] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    restarted: int = 0
+    stack: ExitStack = field(default_factory=ExitStack)
 
     def epoch(self) -> dict[str, Any]:
         return self.deployment.desk.one("SELECT * FROM executor_epochs ORDER BY epoch DESC LIMIT 1")
@@ -65,11 +67,16 @@ class Scene:
         return {row["name"].removeprefix("lock_") for row in rows}
 
     def wait_for_standbys(self) -> None:
-        until(
-            "every trader leads or stands by",
-            lambda: self.standing_by() >= set(self.traders) and self.epoch()["instance"] in self.traders,
-            within_s=60,
-        )
+        """Wait until all are there; one that has ended is started again, as its platform would do."""
+
+        def look() -> bool:
+            for trader in [each for each in self.traders.values() if each.process.process.poll() is not None]:
+                del self.traders[trader.name]
+                self.restarted += 1
+                join(self, cuttable=trader.passage is not None)
+            return self.standing_by() >= set(self.traders) and self.epoch()["instance"] in self.traders
+
+        until("every trader leads or stands by", look, within_s=90)
 
     def followed(self, since: datetime, last: int) -> float:
         """Wait for the next epoch, say that it is compared; returns the seconds nobody led."""
@@ -94,35 +101,36 @@ def measure(ground: Ground) -> Findings:
         deployment = stack.enter_context(deployed(ground, market, accounts=3))
         orders, clob_url = stack.enter_context(relay_to(market.urls["clob_url"]))
         scene = Scene(deployment, orders, clob_url)
-        with ExitStack() as running:
+        with scene.stack:
             for _ in range(1 + STANDBYS):
-                _join(scene, running)
+                join(scene)
             scene.wait_for_standbys()
             frozen = [_freeze(scene) for _ in range(FREEZES)]
-            killed = [_kill(scene, running) for _ in range(KILLS)]
-        with ExitStack() as running:
+            killed = [_kill(scene) for _ in range(KILLS)]
             scene.traders.clear()
+        with scene.stack:
             for _ in range(2):
-                _join(scene, running, cuttable=True)
+                join(scene, cuttable=True)
             scene.wait_for_standbys()
             cut = [_cut(scene) for _ in range(CUTS)]
+            scene.traders.clear()
         _check_no_send_twice(scene)
-    return _findings(killed, frozen, cut, scene.faults)
+    return _findings(killed, frozen, cut, scene)
 
 
-def _join(scene: Scene, stack: ExitStack, *, cuttable: bool = False) -> None:
+def join(scene: Scene, *, cuttable: bool = False) -> None:
     """Start one more trader; its log and its way to Postgres are its own."""
     name = f"trader{next(scene.names)}"
     environment = scene.deployment.environment(scene.clob_url)
     passage = None
     if cuttable:
-        passage, url = stack.enter_context(relay_to(environment["DATABASE_URL"]))
+        passage, url = scene.stack.enter_context(relay_to(environment["DATABASE_URL"]))
         environment["DATABASE_URL"] = url
-    process = stack.enter_context(scene.deployment.executing(environment, name))
+    process = scene.stack.enter_context(scene.deployment.executing(environment, name))
     scene.traders[name] = Trader(name, process, passage)
 
 
-def _kill(scene: Scene, stack: ExitStack) -> float:
+def _kill(scene: Scene) -> float:
     """kill -9 the leader; returns the seconds until a standby leads. The dead one is replaced meanwhile."""
     scene.wait_for_standbys()
     last, leader = scene.epoch()["epoch"], scene.leader()
@@ -131,7 +139,7 @@ def _kill(scene: Scene, stack: ExitStack) -> float:
     leader.process.process.kill()
     took = scene.followed(since, last)
     leader.process.process.wait(timeout=15)
-    _join(scene, stack)
+    join(scene)
     return took
 
 
@@ -210,7 +218,7 @@ def _check_no_send_twice(scene: Scene) -> None:
         scene.faults.append(f"an order of salt {salt} was sent that nobody claimed")
 
 
-def _findings(killed: list[float], frozen: list[float], cut: list[float], faults: list[str]) -> Findings:
+def _findings(killed: list[float], frozen: list[float], cut: list[float], scene: Scene) -> Findings:
     rows = [
         (name, len(values), *(f"{percentile(values, percent):.2f}" for percent in (50, 90, 99, 100)))
         for name, values in (("kill -9", killed), ("SIGSTOP", frozen), ("packets vanish", cut))
@@ -219,7 +227,8 @@ def _findings(killed: list[float], frozen: list[float], cut: list[float], faults
         "  from the leader's end to its standby's epoch, s (targets: kill -9 within 1, freeze or partition within 2)\n"
         + table(("", "trials", "p50", "p90", "p99", "most"), rows)
         + "\n  a thawed or rejoined one claimed nothing and began no send: "
-        + ("no" if faults else "yes")
+        + ("no" if scene.faults else "yes")
+        + f"; {scene.restarted} ended by themselves and were started again"
     )
     figures = {
         "takeover_s_p50": round(percentile(killed, 50), 3),
@@ -229,4 +238,4 @@ def _findings(killed: list[float], frozen: list[float], cut: list[float], faults
         "takeover_cut_s_max": round(max(cut), 3),
         "takeover_trials": len(killed) + len(frozen) + len(cut),
     }
-    return Findings(figures, text, tuple(faults))
+    return Findings(figures, text, tuple(scene.faults))

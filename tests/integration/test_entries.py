@@ -146,11 +146,15 @@ async def test_a_signal_nobody_names_is_found_by_the_poll_under_a_stream_of_name
     desk: Desk, db: Connect
 ) -> None:
     async with entering(desk, db) as wakeup:
+        first = signal(desk, desk.window())
+        wakeup.add(SignalCreated(SignalId(first)))
+        await until("the loop has begun, and looked at everything", lambda: states(desk)[first] != "NEW")
+        wakeup.add(SignalCreated(SignalId("nobody")))
         made = signal(desk, market(desk))
 
         def look() -> bool:
             wakeup.add(SignalCreated(SignalId("nobody")))  # never a quarter of a second without one
-            return states(desk)[made] == "ORDERED"
+            return states(desk)[made] != "NEW"
 
         await until("the poll found it", look)
 
