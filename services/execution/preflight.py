@@ -43,7 +43,8 @@ async def require_preflight(
     if not wrong:
         return
     if Mode.LIVE not in await actions.open_modes(database):
-        raise StartRefused("LIVE may not start: " + "; ".join(_told(finding) for finding in wrong))
+        hint = "; what a person has checked by hand is let pass by its first word in PREFLIGHT_WAIVED"
+        raise StartRefused("LIVE may not start: " + "; ".join(_told(finding) for finding in wrong) + hint)
     log.critical("preflight_failed", failed=[_told(finding) for finding in wrong])
     for account in executors.live_accounts():
         context = {"preflight": [finding.check for finding in wrong]}

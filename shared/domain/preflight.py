@@ -175,7 +175,8 @@ def _account(account: AccountStanding) -> Iterator[Finding]:
     )
     yield Finding(
         "sizes",
-        account.position_cap_usdc >= MARKETABLE_MIN_USDC,
+        account.position_cap_usdc == 0
+        or account.position_cap_usdc >= MARKETABLE_MIN_USDC,  # 0: closed on purpose
         f"a position may cost {account.position_cap_usdc:f} USDC, the smallest order {MARKETABLE_MIN_USDC:f}",
         "raise max_position_usd to at least the venue's smallest order with its fee",
     )

@@ -101,6 +101,10 @@ def test_an_account_must_be_able_to_trade(change, check):
     assert names(account=replace(ACCOUNT, **change)) == [check]
 
 
+def test_an_account_somebody_closed_by_its_cap_may_start_to_sell_and_settle():
+    assert names(account=replace(ACCOUNT, position_cap_usdc=Decimal(0))) == []
+
+
 def test_exchanges_are_known_in_any_letters():
     assert names(account=replace(ACCOUNT, allowances={name.lower(): 1 for name in EXCHANGES})) == []
 
