@@ -6,6 +6,7 @@ from services.operator import reports, switches
 from services.operator.accounts import account_app, session_app
 from services.operator.canary.command import canary_app
 from services.operator.capture.gaps import check_gaps
+from services.operator.capture.plotting import window_page
 from services.operator.capture.replaying import replay_batches
 from services.operator.orders.commands import adopt, cancel, unknown
 from services.operator.preflight import preflight
@@ -30,6 +31,7 @@ for command in (
     reports.partitions,
     replay_batches,
     check_gaps,
+    window_page,
     preflight,
     cancel,
     unknown,

@@ -220,3 +220,27 @@ def test_the_holes_of_a_recorded_day_are_found_and_no_others(operate: Operate, d
     said = operate("check-gaps", status=1)
     lasted = [Decimal(line.split()[0]) for line in said.stdout.splitlines() if "(ticks)" in line]
     assert lasted == [round(Decimal(each) / 1000, 1) for each in by_hand]
+
+
+def test_the_page_of_a_window_is_drawn_from_the_book(operate: Operate, desk: Desk, tmp_path: Path):
+    assert "no window is recorded" in operate("window-page", status=1).stderr
+    name = desk.window(opens_in_s=-60, closes_in_s=-1, strike=60000)
+    opened = CLOCK.now() - timedelta(seconds=60)
+    insert(desk, [row(second, at=opened + timedelta(seconds=second)) for second in range(50)])
+    for table, columns in (
+        ("window_close_events (window_id, symbol, window_close_time, resolved_direction)", f"'{name}', 'BTC', now(), 'UP'"),
+        ("order_book_snapshots (timestamp, symbol, token_id, best_bid, best_ask)", f"now(), 'BTC', '{'1' * 70}', 0.4, 0.5"),
+        (
+            "feed_divergence_events (timestamp, symbol, fast_feed, slow_feed, divergence_pct, convergence_time_ms)",
+            "now() - interval '20 s', 'BTC', 'binance_spot', 'chainlink', 0.06, 900",
+        ),
+        ("feed_gaps (feed, symbol, started_at)", "'chainlink', 'BTC', now() - interval '10 s'"),
+        ("feed_completeness (window_id, feed, symbol, received, expected)", f"'{name}', 'binance_spot', 'BTC', 49, 50"),
+    ):  # fmt: skip
+        desk.do("feed_collector", f"INSERT INTO {table} VALUES ({columns})")
+    out = tmp_path / "page.html"
+    assert "50 ticks of 1 feeds, 2 books" in operate("window-page", "--out", str(out)).stdout
+    said = out.read_text()
+    assert "binance_spot 49 of 50" in said
+    assert "1 divergences, 1 gaps" in said
+    assert "no window other" in operate("window-page", "other", status=1).stderr

@@ -29,6 +29,7 @@ CLOCKS_EVERY_S = 10.0
 COMPLETENESS_EVERY_S = 5.0
 LAGS_LOOK_S = 5.0
 LAGS_EVERY = timedelta(minutes=5)
+LAGS_AGAIN = timedelta(minutes=1)
 LAG_SPAN = timedelta(minutes=10)
 
 log = get_logger()
@@ -174,11 +175,13 @@ class Quality:
         async def turn() -> None:
             now = self.clock.now()
             if self._lags_at is None or now - self._lags_at >= LAGS_EVERY:
+                found = True
                 for slow, instrument in self.expected:
                     if slow not in {PRIMARY, Source.POLYMARKET}:
                         pulse.tick()
-                        await self.analyse_lag(slow, instrument, now)
-                self._lags_at = now
+                        found = await self.analyse_lag(slow, instrument, now) is not None and found
+                # Too few ticks yet: look again in a minute.
+                self._lags_at = now if found else now - LAGS_EVERY + LAGS_AGAIN
             await asyncio.sleep(LAGS_LOOK_S)
 
         await endure(pulse, turn)

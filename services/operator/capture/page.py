@@ -1,6 +1,5 @@
 """One recorded window as a page of plots: every feed, the average that settles, both books, where feeds disagreed."""
 
-from datetime import datetime
 from importlib import import_module
 from typing import Any
 
@@ -27,9 +26,7 @@ def draw(recorded: Recorded) -> str:
     try:
         graph, subplots = import_module("plotly.graph_objects"), import_module("plotly.subplots")
     except ImportError:
-        raise NoPlots(
-            "plotly is not installed: run `make setup`, which installs the group `plots`"
-        ) from None
+        raise NoPlots("plotly is not installed: run `make setup`, which installs the group `plots`") from None
     window = recorded.window
     figure = subplots.make_subplots(
         rows=3,
@@ -38,11 +35,14 @@ def draw(recorded: Recorded) -> str:
         vertical_spacing=0.06,
         row_heights=[0.5, 0.32, 0.18],
         subplot_titles=(
-            "Feeds, USD, by time of receipt (shaded: two feeds apart)",
-            "Both tokens, USDC a share: bid to ask",
-            "Depth within 5 % of the best price, USDC (bids up, asks down)",
+            "Feeds by time of receipt, UTC; shaded in a feed's colour: it and a faster one are apart",
+            "Both tokens: bid, and ask dotted",
+            "Depth within 5 % of the best price: bids above zero, asks below",
         ),
     )
+    figure.update_annotations(
+        x=0, xanchor="left", font_size=13
+    )  # the headings: nothing else is annotated yet
     _draw_feeds(graph, figure, recorded)
     _draw_books(graph, figure, recorded)
     _draw_moments(figure, window)
@@ -55,15 +55,14 @@ def draw(recorded: Recorded) -> str:
             "y": 0.975,
             "yanchor": "top",
         },
-        margin={"t": 150, "l": 70, "r": 30, "b": 50},
+        margin={"t": 125, "l": 70, "r": 30, "b": 40},
         hovermode="x unified",
-        legend={"orientation": "h", "y": -0.05, "x": 0},
+        legend={"orientation": "h", "y": -0.06, "x": 0, "traceorder": "normal"},
         font={"family": "Inter, Helvetica, Arial, sans-serif", "size": 12},
     )
     figure.update_yaxes(title_text="USD", tickformat=",.2f", row=PRICES, col=1)
     figure.update_yaxes(title_text="USDC a share", range=[-0.02, 1.02], row=BOOKS, col=1)
     figure.update_yaxes(title_text="USDC", row=DEPTHS, col=1)
-    figure.update_xaxes(title_text="UTC", row=DEPTHS, col=1)
     page: str = figure.to_html(include_plotlyjs=True, full_html=True, config={"displaylogo": False})
     return page.replace("<head>", f"<head><title>{window.window_id}</title>", 1)
 
@@ -121,15 +120,14 @@ def _draw_feeds(graph: Any, figure: Any, recorded: Recorded) -> None:
 def _draw_books(graph: Any, figure: Any, recorded: Recorded) -> None:
     for side, points in recorded.books.items():
         colour = SIDE_COLOURS[side]
-        for name, fill in (("bid", None), ("ask", "tonexty")):
+        for name, dash in (("bid", None), ("ask", "dot")):
             figure.add_trace(
                 graph.Scatter(
                     x=list(points.at),
                     y=_numbers(points, name),
                     name=f"{side} {name}",
                     mode="lines",
-                    line={"color": colour, "width": 1.4, "shape": "hv", "dash": None if name == "bid" else "dot"},
-                    fill=fill,
+                    line={"color": colour, "width": 1.4, "shape": "hv", "dash": dash},
                     connectgaps=False,
                 ),
                 row=BOOKS,
@@ -157,12 +155,13 @@ def _draw_moments(figure: Any, window: WindowFacts) -> None:
     for moment, words in ((window.opens_at, "opens"), (window.closes_at, f"closes · {_result(window)}")):
         figure.add_annotation(
             x=moment,
-            y=1,
+            y=0,
             yref="y domain",
             xref="x",
             text=words,
             showarrow=False,
             yanchor="bottom",
+            xanchor="left",
             font={"size": 11, "color": "#444444"},
         )
 
@@ -174,9 +173,9 @@ def _result(window: WindowFacts) -> str:
 def _summary(recorded: Recorded) -> str:
     window = recorded.window
     length_s = (window.closes_at - window.opens_at).total_seconds()
+    span = f"{window.opens_at:%Y-%m-%d %H:%M:%S} to {window.closes_at:%H:%M:%S} UTC"
     parts = [
-        f"{window.instrument}, {length_s:.0f} s, {_clock(window.opens_at)} to {_clock(window.closes_at)} UTC on"
-        f" {window.opens_at:%Y-%m-%d}, settled by {window.rule}",
+        f"{window.instrument}, {length_s:.0f} s, {span}, settled by {window.rule}",
         f"{_result(window)} by {window.resolution_source or 'nobody'}, ours {window.our_direction or 'not judged'}",
     ]
     if window.consensus is not None and window.confidence is not None:
@@ -191,10 +190,6 @@ def _summary(recorded: Recorded) -> str:
     apart = f"{len(recorded.divergences)} divergences, {len(recorded.gaps)} gaps"
     received = complete or "completeness not counted yet"
     return f"{' · '.join(parts)}<br>{received} · {apart}"
-
-
-def _clock(moment: datetime) -> str:
-    return f"{moment:%H:%M:%S}"
 
 
 def _numbers(points: Points, name: str) -> list[float | None]:

@@ -24,7 +24,9 @@ async def read(database: Database, window_id: str | None) -> Recorded | str:
 
 
 def window_page(
-    window: Annotated[str | None, typer.Argument(help="its id; without one, the last that was resolved")] = None,
+    window: Annotated[
+        str | None, typer.Argument(help="its id; without one, the last that was resolved")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="the file to write; by default WINDOW.html")] = None,
 ) -> None:
     """Draw one recorded window: feeds, the average, both books, divergences and the resolution, as one HTML file."""
