@@ -89,13 +89,17 @@ def pairs(seed: int, count: int) -> list[Cell]:
     drawn: dict[str, Cell] = {}
     while len(drawn) < count:
         first = chance.choice(possible)
-        seconds = list(_SECOND_ALWAYS)
-        if not is_of_reconciler(first.point):
-            seconds += _SECOND_AFTER_EXECUTION * 2
-        second = chance.choice([each for each in seconds if each != first.point])
+        second = chance.choice(_after(first.point))
         name = f"{first.point}/{first.answer}+{second}"
         drawn.setdefault(name, cell(name, seed))
     return list(drawn.values())
+
+
+def _after(point: str) -> list[str]:
+    """Return the points the recovery from a blow is sure to pass."""
+    found = [*_SECOND_ALWAYS, *(() if is_of_reconciler(point) else _SECOND_AFTER_EXECUTION * 2)]
+    over = "redeem." in point or point == "settle.recorded"
+    return [each for each in found if each != point and not (over and each.startswith("settle."))]
 
 
 def covering(seed: int, count: int) -> list[Cell]:

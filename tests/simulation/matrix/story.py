@@ -31,7 +31,7 @@ SAID_WITHIN_S = 1.1
 """The venue tells its time in whole seconds, so an executor may think it half a second earlier; and cells that share a
 window do not all speak at once: on a busy machine a send would be late for its claim, and not begin."""
 AGAIN_AFTER_S = 0.5
-TRIES = 3
+TRIES = 4
 _AMISS = ("NOT_SENT", "ENTRY KILLED", "['REFUSED ")
 """What the words of a broken cell say when the machine, not the fault, was in the way."""
 WINDOWS_TRIED = 5
@@ -186,7 +186,7 @@ def _wait_for_window(desk: CellDesk, cell: Cell) -> str:
     _wait(desk, "the market is read and open", lambda now: now["market"] and now["opened"])
     chance = random.Random(f"{desk.folder}{window['slug']}")
     look_again_after(
-        SAID_AFTER_S + (0.3 if act_of(cell.point) == "exit" else SAID_WITHIN_S) * chance.random()
+        SAID_AFTER_S + (0.5 if act_of(cell.point) == "exit" else SAID_WITHIN_S) * chance.random()
     )
     return str(window["winner"])
 
