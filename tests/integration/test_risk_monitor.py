@@ -164,6 +164,31 @@ async def test_nobody_verified_means_no_price_decides(desk, watch):
     assert desk.position(claim)["state"] == "MONITORING"
 
 
+async def test_while_tripped_for_blindness_no_price_decides_and_a_person_still_may(desk, database, watch):
+    claim = desk.hold()
+    await verified(database)
+    bid(desk, "0.01")
+    desk.do("risk_monitor", "SELECT trip_breaker(%s, %s, 'STOP_LOSS_BLIND')", *ACCOUNT)
+    await watch.look()
+    assert desk.position(claim)["state"] == "MONITORING"
+    desk.control("kill_switch", "FLATTEN")
+    await watch.look()
+    assert desk.position(claim)["state"] == "FLATTEN_TRIGGERED"
+
+
+async def test_a_blindness_that_is_over_closes_its_alert(desk, database, watch, monkeypatch):
+    monkeypatch.setattr("services.risk_monitor.loops.BLIND_GRACE_S", 0)
+    desk.hold()
+    await verified(database)
+    bid(desk, "0.50", continuous=False)
+    await watch.look()
+    await watch.look()
+    assert desk.one("SELECT closed_at FROM alerts WHERE kind = 'exit_blind'")["closed_at"] is None
+    bid(desk, "0.50")
+    await watch.look()
+    assert desk.one("SELECT closed_at FROM alerts WHERE kind = 'exit_blind'")["closed_at"] is not None
+
+
 @pytest.mark.parametrize("switch", ["FLATTEN", "EMERGENCY"])
 async def test_the_kill_switch_leaves_every_position_without_any_price(desk, watch, switch):
     first = desk.hold()
