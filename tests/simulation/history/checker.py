@@ -14,7 +14,7 @@ from tests.simulation.history.operations import End, Operation
 from tests.simulation.history.rows import Rows
 
 SEND_WITHIN_S = 0.1
-DEAD = frozenset({"KILLED", "REJECTED", "NOT_SENT", "EXPIRED", "NEVER_PLACED"})
+MAY_LIVE = frozenset({"SUBMITTING", "LIVE", "DELAYED", "CANCELLING", "UNKNOWN"})
 NEVER = float("inf")
 
 
@@ -46,7 +46,7 @@ def entered_twice(history: Sequence[Operation], rows: Rows) -> Iterator[str]:
     may_be = Counter(
         (row["account_id"], row["window_id"], row["strategy_id"])
         for row in rows.orders
-        if row["purpose"] == "ENTRY" and (row["state"] not in DEAD or row["eff_usdc"] > 0)
+        if row["purpose"] == "ENTRY" and (row["state"] in MAY_LIVE or row["eff_usdc"] > 0)
     )
     held = Counter(
         (row["account_id"], row["window_id"], row["strategy_id"])
@@ -228,9 +228,7 @@ def sold_too_much(history: Sequence[Operation], rows: Rows) -> Iterator[str]:
         if side == "SELL" and sold > shares[position, "BUY"]:
             yield f"{position} bought {shares[position, 'BUY']} and sold {sold}"
     unfinished = Counter(
-        row["position_id"]
-        for row in rows.orders
-        if row["purpose"] == "EXIT" and row["state"] not in {*DEAD, "FILLED"}
+        row["position_id"] for row in rows.orders if row["purpose"] == "EXIT" and row["state"] in MAY_LIVE
     )
     yield from (
         f"{position} is being sold {count} times" for position, count in unfinished.items() if count > 1

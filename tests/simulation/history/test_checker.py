@@ -238,6 +238,13 @@ def test_what_may_have_been_lawful_is_not_accused(harmless: tuple[Operation, ...
     assert "claimed after a stop" not in {each.rule for each in check((*history, *harmless), rows)}
 
 
+def test_an_order_whose_match_failed_on_chain_was_never_filled() -> None:
+    failed = order("x", order_id="first", eff_usdc=D(0), eff_fee=D(0))
+    assert "entered twice" not in {
+        each.rule for each in check(HISTORY, replace(ROWS, orders=(failed, *ROWS.orders)))
+    }
+
+
 def test_the_last_act_after_a_switch_is_measured_from_its_answer() -> None:
     history = (*HISTORY, op("control", 10.02, key="kill_switch", value="PAUSE", lasts=0.01))
     assert late_ms(history, "claim") == [0]
