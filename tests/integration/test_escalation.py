@@ -12,7 +12,7 @@ from services.risk_monitor.escalating.loops import Escalation
 from shared.bus.listen import Wakeup
 from shared.domain.escalation import AFTER, Stage
 from tests.factories import Claim, Desk
-from tests.processes import Street, until, venue
+from tests.processes import Street, running, until, venue
 
 pytestmark = pytest.mark.integration
 
@@ -168,8 +168,14 @@ def test_the_halted_executor_ends_once_and_back_again_it_sells_what_is_held(stre
     with street.executing() as process:
         epoch = street.lead(process, after=desk.epoch)
         position = street.position_of(street.say(amount_usdc=Decimal("4.5")), "MONITORING")
-        halt(street)
-        assert process.process.wait(timeout=20) == HALTED_STATUS, process.output()
+        trip(desk, minutes_ago=30)
+        watching = {
+            "DATABASE_URL": desk.role_url("onebook_risk_monitor"),
+            **street.venue.environment(),
+        }
+        with running("services.risk_monitor", watching, street.folder / "risk_monitor.log") as monitor:
+            assert process.process.wait(timeout=60) == HALTED_STATUS, process.output() + monitor.output()
+        assert stages(desk) == list(Stage)
     with street.executing() as process:
         street.lead(process, after=epoch)
         refused = street.say(ordinal=1)
