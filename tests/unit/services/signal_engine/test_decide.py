@@ -132,6 +132,7 @@ def test_a_persons_no_and_a_spent_window_do_not_pass():
         "POSITION_EXISTS",
         "SESSION_LOSS",
         "DAILY_LOSS",
+        "STRATEGY_STOPPED",
         "POSITION_CAP",
         "TOO_SMALL",
     }
