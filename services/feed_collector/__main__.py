@@ -10,7 +10,7 @@ from services.feed_collector.feeds.ground import Ground
 from services.feed_collector.feeds.plans import expected, feed_loops
 from services.feed_collector.keeping import HOUSE_EVERY_S, Keeper
 from services.feed_collector.loops import Collector
-from services.feed_collector.quality.loops import Quality
+from services.feed_collector.quality.judging import Quality
 from services.feed_collector.retiring.days import Retirement
 from services.feed_collector.shelf import Shelf
 from services.feed_collector.tape import Tape
@@ -19,6 +19,7 @@ from services.feed_collector.writer import Writer, wait_for_capture
 from shared.db.engine import Database
 from shared.db.schema import require_schema
 from shared.domain.ticks import PriceTick, Source
+from shared.observability.health import Check
 from shared.runtime.service import Loop, Process, Wiring, run_service
 from shared.venue.market_pair import MarketPair
 from shared.venue.reading import PublicReading
@@ -54,7 +55,7 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
         stored=stored,
     )
     retirement = Retirement(database, settings.instance, settings.archive_address)
-    await retirement.begin()
+    await retirement.announce()
     keeper = Keeper(
         database,
         tape,
@@ -74,31 +75,49 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
     market = MarketPair(settings.market_stream_url, clock, chance)
     ground = Ground(settings, clock, chance, database, reading, tape, shelf, watch, market)
     collector = Collector(settings, database, reading, tape, shelf, watch, clock, market)
-    return Wiring(
-        loops=[
-            *feed_loops(ground),
-            Loop("write_ticks", writer.run, drain_s=DRAIN_S),
-            Loop("discover", collector.discover, stale_after_s=PATIENT_S),
-            Loop("advance", collector.advance),
-            Loop("ask_strikes", collector.ask_strikes, stale_after_s=PATIENT_S),
-            Loop("announce", collector.announce),
-            Loop("read_clock", collector.read_clock, stale_after_s=PATIENT_S),
-            Loop("resolve", collector.resolve, stale_after_s=PATIENT_S),
-            Loop("status", keeper.keep_status),
-            Loop("snapshots", keeper.keep_snapshots),
-            Loop("closes", CloseRecorder(database, tape, shelf, watch, clock).keep_closes),
-            *_quality_loops(Quality(database, tape, watch, clock, keeper.expected)),
-            Loop("house", keeper.keep_house, stale_after_s=2 * HOUSE_EVERY_S),
-            Loop("beat", keeper.beat),
-        ],
-        checks={
-            "database": database.check,
-            "breaker": keeper.check_breaker,
-            "primary_feed": keeper.check_primary,
-            "capture": keeper.check_capture,
-        },
-        extra=keeper.describe,
-    )
+    recorder = CloseRecorder(database, tape, shelf, watch, clock)
+    quality = Quality(database, tape, watch, clock, keeper.expected)
+    loops = [
+        *feed_loops(ground),
+        Loop("write_ticks", writer.run, drain_s=DRAIN_S),
+        *_window_loops(collector),
+        Loop("closes", recorder.keep_closes),
+        *_keeping_loops(keeper),
+        *_quality_loops(quality),
+    ]
+    return Wiring(loops=loops, checks=_checks(keeper), extra=keeper.describe)
+
+
+def _checks(keeper: Keeper) -> dict[str, Check]:
+    """Return what /health asks (O1)."""
+    return {
+        "database": keeper.database.check,
+        "breaker": keeper.check_breaker,
+        "primary_feed": keeper.check_primary,
+        "capture": keeper.check_capture,
+    }
+
+
+def _window_loops(collector: Collector) -> list[Loop]:
+    """Return what follows the windows."""
+    return [
+        Loop("discover", collector.discover, stale_after_s=PATIENT_S),
+        Loop("advance", collector.advance),
+        Loop("ask_strikes", collector.ask_strikes, stale_after_s=PATIENT_S),
+        Loop("announce", collector.announce),
+        Loop("read_clock", collector.read_clock, stale_after_s=PATIENT_S),
+        Loop("resolve", collector.resolve, stale_after_s=PATIENT_S),
+    ]
+
+
+def _keeping_loops(keeper: Keeper) -> list[Loop]:
+    """Return the regular work around the feeds."""
+    return [
+        Loop("status", keeper.keep_status),
+        Loop("snapshots", keeper.keep_snapshots),
+        Loop("house", keeper.keep_house, stale_after_s=2 * HOUSE_EVERY_S),
+        Loop("beat", keeper.beat),
+    ]
 
 
 def _quality_loops(quality: Quality) -> list[Loop]:

@@ -12,7 +12,7 @@ from services.feed_collector import actions as collector
 from services.feed_collector.clocks import OFF_MS
 from services.feed_collector.closing import CloseRecorder
 from services.feed_collector.quality import actions
-from services.feed_collector.quality.loops import Quality
+from services.feed_collector.quality.judging import Quality
 from services.feed_collector.shelf import Shelf
 from services.feed_collector.tape import EVERY, Tape
 from services.feed_collector.watch import Watch

@@ -139,7 +139,7 @@ async def test_where_days_are_archived_none_goes_without_its_archive_whoever_dro
     database: Database, desk: Desk, recorded: datetime, old: date, tmp_path: Path
 ):
     retirement = Retirement(database, "test", str(tmp_path))
-    await retirement.begin()
+    await retirement.announce()
     assert desk.do("operator", "SELECT drop_partitions(7)") is None
     assert partitions(desk, old)
     dropped = await retirement.retire(CLOCK.now().date())
@@ -157,12 +157,12 @@ async def test_an_archive_that_fails_keeps_its_day_and_is_tried_again_the_same_d
     blocked.write_text("")
     today = CLOCK.now().date()
     broken = Retirement(database, "test", str(blocked))
-    await broken.begin()
+    await broken.announce()
     with pytest.raises(OSError, match="a file, not a folder"):
         await broken.retire(today)
     assert partitions(desk, old)
     mended = Retirement(database, "test", str(tmp_path / "archive"))
-    await mended.begin()
+    await mended.announce()
     assert len(await mended.retire(today)) == 3
     assert await mended.retire(today) == [], "once a day"
 

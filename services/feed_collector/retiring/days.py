@@ -28,7 +28,7 @@ class Retirement:
     instance: str
     address: str | None
 
-    async def begin(self) -> None:
+    async def announce(self) -> None:
         """Write down where days are archived: from then on nobody drops one that is not."""
         await actions.set_archive(self.database, self.address)
 
