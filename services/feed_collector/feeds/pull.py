@@ -15,6 +15,8 @@ from shared.venue.stream import Feed
 WAIT_S = 12.0
 """Longer than a feed may take to connect, so that looking up does not interrupt it."""
 LOOP_STALE_AFTER_S = 30.0
+TURN_EVENTS = 50
+"""So many events of a feed in a hurry, then everybody else is asked."""
 
 EventT = TypeVar("EventT")
 log = get_logger()
@@ -28,6 +30,7 @@ async def pull(
     until: Callable[[], bool] = lambda: False,
 ) -> None:
     """Hand every event to ``take`` until the process stops or ``until`` says so, which is asked with each event."""
+    heard = 0
     async with feed:
         while not pulse.stopping.is_set() and not until():
             pulse.tick()
@@ -38,6 +41,11 @@ async def pull(
                 continue
             if not pulse.stopping.is_set():
                 take(event)
+            heard += 1
+            if heard % TURN_EVENTS == 0:
+                await asyncio.sleep(
+                    0
+                )  # what has arrived is taken without waiting: the writer must get its turn
 
 
 def note_state(tape: Tape, source: Source, state: FeedState) -> None:
