@@ -346,3 +346,33 @@ def test_a_forged_answer_makes_no_cash(desk: Desk, details: dict[str, str]) -> N
 def test_of_an_unopened_account_nothing_is_claimed(untouched: Desk) -> None:
     signal = untouched.signal(untouched.window(), token_id=UP_TOKEN, mode="LIVE")
     assert untouched.claim(signal).refused == "INSUFFICIENT_CAPITAL"
+
+
+@pytest.mark.parametrize(
+    ("control", "refusal"),
+    [
+        ("max_exposure_usd", "MAX_EXPOSURE"),
+        ("max_instrument_usd", "MAX_INSTRUMENT"),
+        ("max_session_loss", "SESSION_DEPLOYED"),
+    ],
+)
+def test_a_limit_holds_to_the_micro_unit(desk: Desk, control: str, refusal: str) -> None:
+    desk.control(control, "4.279999")
+    assert desk.claim(desk.signal(desk.window())).refused is None
+    assert desk.claim(desk.signal(desk.window())).refused == refusal
+    desk.control(control, "4.28")
+    assert desk.claim(desk.signal(desk.window())).refused is None
+    assert desk.claim(desk.signal(desk.window())).refused == refusal
+
+
+def test_a_name_that_is_taken_takes_nothing_over(desk: Desk) -> None:
+    """An order or a position of an earlier claim, named again by a later one: nothing of either changes."""
+    held = desk.hold()
+    before = desk.position(held), desk.order_row(held), desk.buckets()
+    taken: dict[str, Any]
+    for taken in ({"order_id": held.order_id}, {"position_id": held.position_id}):
+        answer = desk.claim(desk.signal(desk.window()), **taken).refused
+        assert answer in {"SIGNAL_NOT_NEW", "SERIALIZATION_CONFLICT"}
+    assert (desk.position(held), desk.order_row(held), desk.buckets()) == before
+    assert desk.one("SELECT body FROM order_bodies") == {"body": "body"}
+    desk.assert_books_agree()
