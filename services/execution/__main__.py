@@ -12,7 +12,7 @@ from services.execution.loops.halting import Halting
 from services.execution.loops.lead import Leadership, beat, lead
 from services.execution.preflight import require_preflight
 from shared.bus.listen import Listener
-from shared.db.engine import Database
+from shared.db.engine import LIMITS_WITH_STANDBY, Database
 from shared.db.lock import EXECUTOR_LOCK_KEY, LockCandidate
 from shared.db.schema import require_schema
 from shared.domain.breaker import BreakerState
@@ -28,7 +28,9 @@ DRAIN_S = 8.0
 async def setup(process: Process[ExecutionSettings]) -> Wiring:
     """Return the loops and checks of execution."""
     settings, clock = process.settings, process.clock
-    database = await Database.connect(settings.database_url, application_name=process.name)
+    database = await Database.connect(
+        settings.database_url, application_name=process.name, limits=LIMITS_WITH_STANDBY
+    )
     process.on_exit(database.close)
     await database.retry_read(require_schema)
     closing = AsyncExitStack()

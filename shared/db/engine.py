@@ -39,6 +39,8 @@ LIMITS: Mapping[str, str] = {
     "timezone": "UTC",
 }
 """What the server enforces on every connection of a pool (B5)."""
+LIMITS_WITH_STANDBY: Mapping[str, str] = {**LIMITS, "idle_in_transaction_session_timeout": "1s"}
+"""For a process that another follows: a row it held when it froze is free by the time its lock is (D7)."""
 CONNECT_TIMEOUT_S = 3
 UNACKNOWLEDGED_MS = 6_000
 POOL_MAX = 4
@@ -99,6 +101,7 @@ class Database:
         *,
         application_name: str,
         pool_max: int = POOL_MAX,
+        limits: Mapping[str, str] = LIMITS,
         clock: Clock | None = None,
     ) -> "Database":
         """Return a pool that has reached the database: three tries, 2 s apart, then DatabaseUnreachable (B3)."""
@@ -110,7 +113,7 @@ class Database:
             pool_timeout=POOL_WAIT_S,
             pool_pre_ping=True,
             hide_parameters=True,
-            connect_args=_connect_arguments(plain, application_name, LIMITS),
+            connect_args=_connect_arguments(plain, application_name, limits),
         )
         database = cls(engine, url=plain, application_name=application_name, clock=clock or SystemClock())
         try:

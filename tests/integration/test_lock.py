@@ -7,6 +7,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from shared.db.engine import LIMITS_WITH_STANDBY, CommitUnknown, Database
 from shared.db.lock import EXECUTOR_LOCK_KEY, LEASE_S, SEND_WITHIN_S, LockCandidate, LockLost, LockSession
 from shared.runtime.clock import SystemClock
 from shared.runtime.pulse import LoopPulse
@@ -84,6 +85,34 @@ async def test_a_silent_holder_is_evicted_by_the_server(acquire, role_url, clock
     with pytest.raises(LockLost):
         await silent.ping()
     await successor.close()
+
+
+async def test_what_a_silent_holder_left_open_does_not_keep_its_successor_waiting(
+    desk, acquire, role_url, clock
+):
+    """Frozen between a statement and its COMMIT, the holder's pool keeps an account's row; the next epoch needs it."""
+    desk.do("execution", "SELECT pg_advisory_unlock_all()")
+    silent = await acquire("silent")
+    frozen = await Database.connect(
+        role_url("execution"), application_name="frozen", limits=LIMITS_WITH_STANDBY
+    )
+    candidate = LockCandidate(role_url("execution"), key=EXECUTOR_LOCK_KEY, clock=clock, instance="next")
+    successor = None
+    with pytest.raises(CommitUnknown):
+        async with frozen.begin() as tx:
+            await tx.execute(text("SELECT trip_breaker('desk', 'PAPER', 'MANUAL_TRIP', '{}')"))
+            async with asyncio.timeout(
+                4
+            ):  # the pool of a process without a standby may hold it for five seconds
+                while successor is None:
+                    try:
+                        successor = await candidate.try_acquire()
+                    except LockLost:
+                        continue
+    assert successor.epoch == silent.epoch + 1
+    await silent.close()
+    await successor.close()
+    await frozen.close()
 
 
 async def test_a_holder_that_pings_keeps_the_lock_longer_than_the_server_waits(acquire, role_url, clock):
