@@ -76,7 +76,7 @@ async def test_a_line_without_end_is_not_kept():
         with pytest.raises(LineLost):
             await line.hear()
 
-    await against([b"data: " + b"x" * (3 * FRAME_BYTES_MAX)], check)
+    await against([b"data: " + b"x" * (3 * FRAME_BYTES_MAX), b"never asked for"], check)
 
 
 async def test_what_is_no_text_is_said_to_be_none_and_the_stream_goes_on():

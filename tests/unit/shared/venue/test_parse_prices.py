@@ -234,6 +234,11 @@ def test_the_chainlink_history_is_known_by_its_symbol_though_it_is_labelled_bina
     assert [price.price for price in found] == [Decimal("79639.20029609217"), Decimal("79639.18129358691")]
 
 
+def test_an_average_is_known_by_its_look_back_whatever_its_label():
+    labelled = MISLABELLED | {"payload": MISLABELLED["payload"] | {"window_s": 60}}
+    assert {(price.kind, price.lookback_s) for price in rtds(labelled)} == {(OracleKind.TWAP, 60)}
+
+
 def test_binances_own_prices_by_rtds_are_never_taken_for_the_oracles():
     payload = {"symbol": "btcusdt", "timestamp": 1791241800000, "value": 1, "full_accuracy_value": "1.0"}
     assert rtds(RTDS_SPOT | {"topic": "crypto_prices", "payload": payload}) == []

@@ -99,3 +99,22 @@ def test_more_subscriptions_than_a_connection_takes_are_refused_at_once():
         PolyboltFeed(
             "ws://x", CREDENTIALS, SystemClock(), random.Random(1), instruments=[f"C{n}" for n in range(11)]
         )
+
+
+async def test_an_average_the_venue_does_not_make_is_no_silence():
+    async def talk(venue):
+        await venue.listen()
+        await venue.say(json.dumps({"op": "error", "code": "bad_filter", "rid": "twap-BTC"}))
+        for seq in range(40):
+            await venue.say(json.dumps(SPOT | {"seq": seq}))
+            await venue.pause()
+        await venue.hold()
+
+    async def use(url):
+        feed = PolyboltFeed(
+            url, CREDENTIALS, SystemClock(), random.Random(1), instruments=["BTC"], silent_after_s=0.4
+        )
+        found = await collect(feed, 41)
+        assert kinds(found) == [Unreadable] + [OraclePrice] * 40
+
+    await Venue(talk).run(use)
