@@ -21,6 +21,7 @@ from services.feed_collector.metrics import (
     TICKS_DROPPED,
     TICKS_WAITING,
 )
+from services.feed_collector.predictions import Predictions
 from shared.db.queries.feeds import FeedRow, OracleChange
 from shared.domain.ids import Instrument
 from shared.domain.settlement import Reading
@@ -114,6 +115,7 @@ class Tape:
         self.received = 0
         self.dropped = 0
         self.divergences = Divergences()
+        self.predictions = Predictions()
         self._queue: deque[PriceTick] = deque()
         self._changes: deque[OracleChange] = deque(maxlen=CHANGES_MAX)
         self._said: set[tuple[str, str]] = set()
@@ -243,6 +245,7 @@ class Tape:
                 news.readings.append(Reading(tick.source_at, tick.price))
         if tick.token_id is None:
             self.divergences.take(tick)
+            self.predictions.take(tick)
         TICKS.labels(tick.source.value).inc()
         if len(self._queue) >= QUEUE_MAX:
             self._drop()

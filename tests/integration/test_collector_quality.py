@@ -11,6 +11,7 @@ import pytest_asyncio
 from services.feed_collector import actions as collector
 from services.feed_collector.clocks import OFF_MS
 from services.feed_collector.closing import CloseRecorder
+from services.feed_collector.predictions import KnownLag
 from services.feed_collector.quality import actions
 from services.feed_collector.quality.judging import Quality
 from services.feed_collector.shelf import Shelf
@@ -193,6 +194,7 @@ async def test_the_lag_of_the_stored_ticks_is_found_and_written_down(stand: Stan
     found = await stand.quality.analyse_lag(Source.CHAINLINK, BTC, now)
     assert found is not None
     assert abs(found.tau_ms - 1700) <= 50
+    assert stand.tape.predictions._markets[BTC].lag is not None, "from now on it predicts"
     assert await stand.quality.analyse_lag(Source.CHAINLINK_TWAP, BTC, now) is None
     (row,) = stand.desk.all("SELECT * FROM lag_analysis")
     assert (row["fast_feed"], row["slow_feed"], row["tau_star_ms"]) == (
@@ -205,6 +207,28 @@ async def test_the_lag_of_the_stored_ticks_is_found_and_written_down(stand: Stan
     assert row["sample_size"] > 300
     assert row["tau_variance"] < D("0.01")
     assert row["correlation_profile"][str(found.tau_ms)] == float(row["correlation"])
+
+
+async def test_a_proved_lag_predicts_and_each_prediction_is_kept_with_its_outcome(stand: Stand):
+    stand.watch.windows = (window(opens_in_s=-10, length_s=30),)
+    stand.tape.predictions.learn(BTC, KnownLag(timedelta(seconds=1), D("0.8123")))
+    now = CLOCK.now()
+    for source, price, later in (
+        (Source.BINANCE, 60_000, -2),
+        (Source.CHAINLINK, 60_010, -0.9),
+        (Source.BINANCE, 60_030, 0),
+        (Source.CHAINLINK, 60_040, 1.2),
+    ):
+        at = now + timedelta(seconds=later)
+        stand.tape.mid(PriceTick(BTC, source, D(price), at, at))
+    await stand.quality._write_predictions()
+    (row,) = stand.desk.all("SELECT * FROM lag_signals")
+    assert (row["timestamp"], row["window_id"]) == (now, stand.watch.windows[0].window_id)
+    assert (row["spot_price"], row["oracle_price"], row["spot_move_pct"]) == (60_030, 60_010, D("0.05"))
+    assert (row["predicted_direction"], row["predicted_tau_ms"]) == ("UP", 1000)
+    assert row["correlation_at_signal"] == D("0.8123")
+    assert (row["oracle_update_price"], row["actual_tau_ms"]) == (60_040, 1200)
+    assert (row["outcome_direction"], row["prediction_correct"]) == ("UP", True)
 
 
 async def test_dense_samples_are_written_once_a_moment(stand: Stand, database: Database):

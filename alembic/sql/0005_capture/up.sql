@@ -59,12 +59,6 @@ BEGIN
   PERFORM pg_advisory_xact_lock_shared(hashtextextended('tick_archive', 0));  -- no day becomes archived meanwhile
   SELECT * INTO b FROM failed_batches WHERE id = p_id AND replayed_at IS NULL FOR UPDATE;
   IF NOT FOUND THEN RETURN; END IF;
-  IF b.retry_count = 0 AND EXISTS (SELECT FROM capture_batches WHERE batch_id = b.batch_id) THEN
-    -- The COMMIT whose answer was lost had happened.
-    known := jsonb_array_length(b.batch_data);
-    UPDATE failed_batches SET replayed_at = clock_timestamp(), retry_count = b.retry_count + 1 WHERE id = p_id;
-    RETURN;
-  END IF;
   FOR v_row IN SELECT * FROM jsonb_array_elements(b.batch_data) LOOP
     BEGIN
       IF EXISTS (SELECT FROM tick_archives WHERE day = ((v_row ->> 'timestamp')::timestamptz AT TIME ZONE 'UTC')::date) THEN
@@ -86,7 +80,8 @@ BEGIN
     EXCEPT ALL
     SELECT timestamp, symbol, source, price, token_id, source_timestamp, trade_id FROM price_ticks
     WHERE timestamp BETWEEN v_first AND v_last) AS new
-  -- Another collector may have heard the same at another moment: by the exchange's id, else by the source's own time.
+  -- What a lost COMMIT had stored after all goes first, row for row. Another collector may have heard the same at another
+  -- moment: by the exchange's id, else by the source's own time.
   WHERE NOT EXISTS (
     SELECT FROM price_ticks t WHERE t.symbol = new.symbol AND t.source = new.source AND t.trade_id = new.trade_id
       AND t.timestamp BETWEEN v_first - interval '5 minutes' AND v_last + interval '5 minutes')
@@ -99,7 +94,6 @@ BEGIN
   GET DIAGNOSTICS stored = ROW_COUNT;
   known := v_staged - stored;
   rejected := jsonb_array_length(v_bad);
-  INSERT INTO capture_batches (batch_id, rows) VALUES (b.batch_id, stored) ON CONFLICT (batch_id) DO NOTHING;
   UPDATE failed_batches SET retry_count = b.retry_count + 1,
     replayed_at = CASE WHEN rejected = 0 THEN clock_timestamp() END,
     batch_data = CASE WHEN rejected = 0 THEN b.batch_data ELSE v_bad END,

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from shared.db.engine import Database
-from shared.db.queries import divergences, quality
+from shared.db.queries import divergences, lag_signals, quality
 from shared.domain.ids import Instrument
 from shared.domain.ticks import Source
 from shared.domain.windows import Window
@@ -72,3 +72,9 @@ async def write_lag(database: Database, row: quality.LagRow) -> None:
     """Write one analysis of two feeds (C15)."""
     async with database.begin() as tx:
         await quality.insert_lag(tx, row)
+
+
+async def write_lag_signals(database: Database, signals: Sequence[lag_signals.LagSignal]) -> None:
+    """Write what was expected of the oracle and what came of it (C15)."""
+    async with database.begin() as tx:
+        await lag_signals.write(tx, signals)

@@ -4,12 +4,14 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 
 from services.feed_collector import actions as collector
 from services.feed_collector.clocks import DatabaseClock, clock_is_off
 from services.feed_collector.decide import milliseconds
 from services.feed_collector.divergences import Divergence
 from services.feed_collector.metrics import CLOCK_OFFSET_S, DIVERGENCES, LAG_S
+from services.feed_collector.predictions import KnownLag, Prediction
 from services.feed_collector.quality import actions
 from services.feed_collector.statistics import Lag, measure_lag
 from services.feed_collector.tape import EVERY, Tape
@@ -17,9 +19,11 @@ from services.feed_collector.watch import Watch
 from shared.db.engine import Database
 from shared.db.patience import endure
 from shared.db.queries.divergences import DivergenceBegun, DivergenceEnded
+from shared.db.queries.lag_signals import LagSignal
 from shared.db.queries.quality import ClockRow, LagRow
 from shared.domain.ids import Instrument
 from shared.domain.ticks import PRIMARY, Source
+from shared.domain.windows import Window
 from shared.observability.logs import get_logger
 from shared.runtime.clock import Clock
 from shared.runtime.pulse import LoopPulse
@@ -31,6 +35,8 @@ LAGS_LOOK_S = 5.0
 LAGS_EVERY = timedelta(minutes=5)
 LAGS_AGAIN = timedelta(minutes=1)
 LAG_SPAN = timedelta(minutes=10)
+PROVED_BELOW = 0.01
+CORRELATED_ABOVE = 0.3
 
 log = get_logger()
 
@@ -61,9 +67,50 @@ class Quality:
                     raise
                 for each in news:
                     self._report(each)
+            await self._write_predictions()
             await asyncio.sleep(DIVERGENCES_EVERY_S)
 
         await endure(pulse, turn)
+
+    async def _write_predictions(self) -> None:
+        """Write what the primary feed says the oracle will do, and what it did (C15)."""
+        news = self.tape.predictions.take_news()
+        if not news:
+            return
+        try:
+            await actions.write_lag_signals(self.database, [self._as_signal(each) for each in news])
+        except BaseException:
+            self.tape.predictions.give_back(news)
+            raise
+
+    def _as_signal(self, each: Prediction) -> LagSignal:
+        window = self._window_at(each.instrument, each.made_at)
+        took = None if each.ended_at is None else each.ended_at - each.made_at
+        return LagSignal(
+            at=each.made_at,
+            instrument=each.instrument,
+            window_id=None if window is None else window.window_id,
+            spot_price=each.spot_price,
+            oracle_price=each.oracle_price,
+            move_pct=each.move_pct,
+            direction=each.direction.value,
+            tau_ms=int(milliseconds(each.lag.tau)),
+            correlation=each.lag.correlation,
+            ended_at=each.ended_at,
+            oracle_then=each.oracle_then,
+            took_ms=None if took is None else int(milliseconds(took)),
+            outcome=None if each.outcome is None else each.outcome.value,
+            correct=each.correct,
+        )
+
+    def _window_at(self, instrument: Instrument, at: datetime) -> Window | None:
+        """Return the window that ran then, the one that ends first where there are several."""
+        running = [
+            window
+            for window in self.watch.windows
+            if window.instrument == instrument and window.opens_at <= at < window.closes_at
+        ]
+        return min(running, key=lambda window: window.closes_at, default=None)
 
     def _as_row(self, each: Divergence) -> DivergenceBegun | DivergenceEnded:
         if each.ended_at is not None and each.converged_to is not None:
@@ -76,12 +123,7 @@ class Quality:
                 int(milliseconds(took)),
                 each.converged_to,
             )
-        running = [
-            window
-            for window in self.watch.windows
-            if window.instrument == each.instrument and window.opens_at <= each.began_at < window.closes_at
-        ]
-        window = min(running, key=lambda window: window.closes_at, default=None)
+        window = self._window_at(each.instrument, each.began_at)
         return DivergenceBegun(
             instrument=each.instrument,
             fast=each.fast,
@@ -194,6 +236,8 @@ class Quality:
         lag = await asyncio.to_thread(
             measure_lag, fast_ticks.at_s, fast_ticks.prices, slow_ticks.at_s, slow_ticks.prices
         )
+        if slow is Source.CHAINLINK:
+            self.tape.predictions.learn(instrument, _proved(lag))
         if lag is None:
             return None
         LAG_S.labels(slow.value, instrument).set(lag.tau_ms / 1000)
@@ -213,3 +257,10 @@ class Quality:
             ),
         )
         return lag
+
+
+def _proved(lag: Lag | None) -> KnownLag | None:
+    """Return the lag if the analysis proves one; nothing is predicted from less."""
+    if lag is None or lag.p_value > PROVED_BELOW or lag.correlation < CORRELATED_ABOVE:
+        return None
+    return KnownLag(timedelta(milliseconds=lag.tau_ms), Decimal(str(round(lag.correlation, 4))))
