@@ -221,11 +221,15 @@ def sends_follow_their_claims(found: Evidence) -> Iterator[str]:
 
 
 def states_are_the_venues(found: Evidence) -> Iterator[str]:
-    """What the venue took in is not called refused or never placed, and what traded there not killed."""
+    """What the venue took in is not called never sent, never placed or refused, and what traded there not killed.
+
+    An order the venue took in and threw out itself, as its market closed, was answered with a refusal: that is one.
+    """
     states = {each["order_id"]: each["state"] for each in found.orders}
     for order in found.venue_orders:
         state, kept = states.get(order["id"]), Decimal(order["matched"]) - Decimal(order["failed"])
-        if state in _NEVER_THERE or (kept and state != "FILLED"):
+        thrown_out = state == "REJECTED" and order["status"] == "CANCELED" and not kept
+        if (state in _NEVER_THERE and not thrown_out) or (kept and state != "FILLED"):
             yield f"{order['id']} is {state}, at the venue {order['status']} with {kept} shares"
 
 

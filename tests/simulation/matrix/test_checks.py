@@ -166,6 +166,10 @@ BROKEN: list[tuple[str, Callable[[Evidence], Evidence]]] = [
         "states_are_the_venues",
         lambda found: changed("orders", 0, state="NOT_SENT")(twice(found, matched="0", known=1)),
     ),
+    (
+        "states_are_the_venues",
+        lambda found: changed("orders", 0, state="REJECTED")(changed("venue_orders", 0, matched="0")(found)),
+    ),
     ("books_are_whole", made(ledger_differences=[{"what": "CASH", "stored": 1, "folded": 2}])),
     ("books_are_whole", made(audit_broken=7)),
     (
@@ -191,3 +195,8 @@ def test_every_check_is_seen_failing() -> None:
 
 def test_a_second_entry_is_lawful_once_the_first_is_known_to_be_gone_without_a_share() -> None:
     assert list(checks.one_entry_a_window(twice(whole(), matched="0", known=1))) == []
+
+
+def test_a_refusal_after_the_venue_took_the_order_in_is_one_when_it_threw_it_out() -> None:
+    thrown = changed("venue_orders", 0, matched="0", status="CANCELED")(whole())
+    assert list(checks.states_are_the_venues(changed("orders", 0, state="REJECTED")(thrown))) == []
