@@ -81,7 +81,8 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
         *feed_loops(ground),
         Loop("write_ticks", writer.run, drain_s=DRAIN_S),
         *_window_loops(collector),
-        Loop("closes", recorder.keep_closes),
+        Loop("watch_closes", recorder.watch_closes),
+        Loop("write_closes", recorder.write_closes),
         *_keeping_loops(keeper),
         *_quality_loops(quality),
     ]

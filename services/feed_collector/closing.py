@@ -48,24 +48,40 @@ class CloseRecorder:
     _dense: deque[DenseSample] = field(default_factory=lambda: deque(maxlen=SAMPLES_MAX))
     _written_at: float = 0.0
 
-    async def keep_closes(self, pulse: LoopPulse) -> None:
-        """Sample every window that nears its end; what is written late is still what was seen in time."""
+    async def watch_closes(self, pulse: LoopPulse) -> None:
+        """Sample every window that nears its end; a slow database must not make a moment pass unseen."""
+        while not pulse.stopping.is_set():
+            pulse.tick()
+            self.look()
+            await asyncio.sleep(CLOSE_LOOK_S)
+
+    async def write_closes(self, pulse: LoopPulse) -> None:
+        """Write the samples; what is written late is still what was seen in time."""
 
         async def turn() -> None:
-            self.look()
             while self._waiting:
-                await actions.write_close_sample(self.database, self._waiting[0])
-                self._waiting.popleft()
+                sample = self._waiting.popleft()
+                try:
+                    await actions.write_close_sample(self.database, sample)
+                except BaseException:
+                    self._waiting.appendleft(sample)
+                    raise
             if self._dense and self.clock.monotonic() - self._written_at >= DENSE_WRITE_EVERY_S:
-                rows = list(self._dense)
-                await actions.write_dense_samples(self.database, rows)
-                for _ in rows:
-                    self._dense.popleft()
-                CLOSE_SAMPLES.inc(len(rows))
-                self._written_at = self.clock.monotonic()
+                await self._write_dense()
             await asyncio.sleep(CLOSE_LOOK_S)
 
         await endure(pulse, turn)
+
+    async def _write_dense(self) -> None:
+        rows = list(self._dense)
+        self._dense.clear()
+        try:
+            await actions.write_dense_samples(self.database, rows)
+        except BaseException:
+            self._dense.extendleft(reversed(rows))
+            raise
+        CLOSE_SAMPLES.inc(len(rows))
+        self._written_at = self.clock.monotonic()
 
     def look(self) -> None:
         """Take every sample whose moment is now."""

@@ -25,8 +25,6 @@ async def test_a_feed_in_a_hurry_leaves_the_others_their_turn():
     taken = []
 
     async def writer():
-        for _ in range(3):
-            await asyncio.sleep(0)
         pulse.stopping.set()
 
     def take(event):
