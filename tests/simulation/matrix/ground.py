@@ -22,6 +22,8 @@ from tests.processes import Venue, look_again_after, running, until, venue
 
 TEMPLATE = "matrix_template"
 WINDOW_S = 6
+CONNECTIONS_MAX = 400
+"""A cell has three processes and their supervisor on the server: two dozen connections."""
 _PR_SET_CHILD_SUBREAPER = 36
 _SIMULATOR = {
     "SOURCE": "generator",
@@ -151,6 +153,7 @@ def _bury_orphans() -> None:
 def ground(*, seed: int) -> Iterator[Ground]:
     """Start everything common; all of it is gone at the end."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    embedded._COMMON_SETTINGS["max_connections"] = str(CONNECTIONS_MAX)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="onebook-matrix-")))
         folder.chmod(0o755)

@@ -9,7 +9,7 @@ from tests.simulation.matrix.cells import Cell
 from tests.simulation.matrix.ground import Ground
 from tests.simulation.matrix.story import Result, run_cell
 
-AT_ONCE = int(os.environ.get("CELLS_AT_ONCE") or 6)
+AT_ONCE = int(os.environ.get("CELLS_AT_ONCE") or 7)
 
 
 def run_cells(
