@@ -234,7 +234,8 @@ def late_ms(history: Sequence[Operation], function: str) -> list[float]:
         begun = [
             each.invoked_at - stop.completed_at
             for each in acts
-            if stop.completed_at < each.invoked_at < until_at
+            if stop.completed_at < each.invoked_at
+            and each.last_at < until_at  # else it may have waited for the lift
             and account_of.get(each.value["order"]) == stop.value["account"]
         ]
         late.append(max(begun, default=0.0) * 1000)

@@ -249,6 +249,8 @@ def test_the_last_act_after_a_switch_is_measured_from_its_answer() -> None:
     history = (*HISTORY, op("control", 10.02, key="kill_switch", value="PAUSE", lasts=0.01))
     assert late_ms(history, "claim") == [0]
     assert late_ms(history, "send") == [pytest.approx(20)]
+    lifted = (*history, claim("y", 10.1, lasts=0.5), op("control", 10.2, key="kill_switch", value="OFF"))
+    assert late_ms(lifted, "claim") == [0], "it may have waited for the lift"
 
 
 def test_a_journal_is_read_as_it_was_written_and_who_died_leaves_no_end(tmp_path: Any) -> None:
