@@ -1,7 +1,8 @@
 """A TCP relay in a process of its own: it notes when the first byte of a POSTed order reaches it, and can be cut.
 
 ``python -m tests.benchmarks.relay HOST PORT`` says its own port first, then a line for each order; the line ``"cut"``
-makes packets vanish both ways until ``"mend"``: nothing is closed, nobody is told.
+makes packets vanish both ways until ``"mend"``: nothing is closed, nobody is told. A connection that lost some is reset
+then: TCP, which we acknowledged for, would have given it up by itself.
 """
 
 import asyncio
@@ -27,6 +28,12 @@ class Passage:
     def __init__(self) -> None:
         self.opened = asyncio.Event()
         self.opened.set()
+        self.robbed: set["Incoming"] = set()
+
+    def mend(self) -> None:
+        self.opened.set()
+        while self.robbed:
+            self.robbed.pop().reset()
 
 
 class Incoming(asyncio.Protocol):
@@ -56,6 +63,7 @@ class Incoming(asyncio.Protocol):
                 say(self._order | {"salt": int(salt[1])})
                 self._order = None
         if not self._passage.opened.is_set():
+            self._passage.robbed.add(self)
             return  # the packet vanishes
         if self._server is None:
             self._waiting += data
@@ -63,6 +71,11 @@ class Incoming(asyncio.Protocol):
             self._server.write(data)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - how it ended changes nothing
+        if self._server is not None:
+            self._server.close()
+
+    def reset(self) -> None:
+        self._client.abort()
         if self._server is not None:
             self._server.close()
 
@@ -77,10 +90,14 @@ class Incoming(asyncio.Protocol):
             while chunk := await reader.read(65_536):
                 if self._passage.opened.is_set():
                     self._client.write(chunk)
+                else:
+                    self._passage.robbed.add(self)
         except OSError:
             pass
         if self._passage.opened.is_set():
             self._client.close()
+        else:
+            self._passage.robbed.add(self)  # its end is news, too
         self._server.close()
 
 
@@ -96,7 +113,7 @@ async def main(host: str, port: int) -> None:
             if json.loads(line) == "cut":
                 passage.opened.clear()
             else:
-                passage.opened.set()
+                passage.mend()
             say("done")
 
 
