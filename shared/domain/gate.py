@@ -124,12 +124,9 @@ def _plain(value: Any) -> Any:
     """Return a value as JSON can hold it without losing a digit."""
     if value is None or isinstance(value, bool | int | str):
         return value
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, timedelta):
-        return str(_seconds(value))
-    if isinstance(value, datetime):
-        return value.isoformat()
+    text = _TEXT_OF.get(type(value))
+    if text is not None:
+        return text(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}
     if isinstance(value, tuple | frozenset):
@@ -143,6 +140,14 @@ _MICROSECOND = timedelta(microseconds=1)
 def _seconds(span: timedelta) -> Decimal:
     """Return a span in seconds, exactly."""
     return Decimal(span // _MICROSECOND) / 1_000_000
+
+
+_TEXT_OF: Mapping[type, Callable[[Any], str]] = {
+    Decimal: str,
+    timedelta: lambda span: str(_seconds(span)),
+    datetime: datetime.isoformat,
+}
+"""The words of the values most inputs are: every check of every signal is written down."""
 
 
 def _left(facts: GateFacts) -> timedelta | None:
