@@ -17,6 +17,12 @@ HEARTBEATS = Counter(
     "execution_deadman_heartbeats_total", "Heartbeats of the venue's dead-man switch, by answer.", ["answer"]
 )
 UNSELLABLE = Gauge("execution_unsellable_positions", "Positions to be sold that nobody bids for.")
+CLAIM_S = Histogram(
+    "execution_claim_seconds",
+    "From asking for a claim to its answer: what other claims and other holders of its rows made it wait is in it.",
+    ["purpose"],
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1),
+)
 SIGNAL_TO_SENT_S = Histogram(
     "execution_signal_to_sent_seconds",
     "From the signal's commit to the start of the send.",

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from services.execution import actions
 from services.execution.decide import EntryDecision, entry_intent, judge_entry
 from services.execution.loops.desk import Desk, SendTicket, send
-from services.execution.metrics import SIGNAL_TO_SENT_S, SIGNALS
+from services.execution.metrics import CLAIM_S, SIGNAL_TO_SENT_S, SIGNALS
 from shared.bus.channels import SignalCreated
 from shared.db.lock import LockSession
 from shared.domain.ids import SignalId
@@ -126,6 +126,7 @@ async def _order(
         book=read.book,
     )
     fault_point("claim.committed")
+    CLAIM_S.labels("ENTRY").observe(desk.clock.boottime() - claiming_at)
     SIGNALS.labels(claim.refused or "ORDERED").inc()
     if claim.refused == Refusal.SERIALIZATION_CONFLICT:
         await actions.refuse_in_conflict(desk.database, signal, decision.evidence)

@@ -3,7 +3,7 @@
 from services.execution import actions
 from services.execution.decide import Wait, plan_exit
 from services.execution.loops.desk import Desk, SendTicket, send
-from services.execution.metrics import UNSELLABLE
+from services.execution.metrics import CLAIM_S, UNSELLABLE
 from shared.db.lock import LockSession
 from shared.domain.prepared import OrderIntent
 from shared.domain.readings import ExitDue
@@ -60,6 +60,7 @@ async def _sell(desk: Desk, session: LockSession, due: ExitDue, intent: OrderInt
     }
     claim = await actions.claim_exit(session, prepared, evidence=evidence, book=due.book)
     fault_point("exit.claimed")
+    CLAIM_S.labels("EXIT").observe(desk.clock.boottime() - claiming_at)
     if claim.refused is not None:
         log.warning("exit_refused", position_id=due.position_id, reason=claim.refused)
         return
