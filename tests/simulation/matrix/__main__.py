@@ -16,7 +16,7 @@ from tests.simulation.matrix.desk import CLOCK
 from tests.simulation.matrix.ground import ground
 from tests.simulation.matrix.running import run_cells
 from tests.simulation.matrix.story import Result
-from tests.simulation.matrix.table import drawn, numbers, reproduce
+from tests.simulation.matrix.table import drawn, numbers, reproduce, void_lines
 
 PAIRS = 200
 LOGS = Path("var/fault-matrix")
@@ -44,6 +44,7 @@ def main() -> int:
     seconds = CLOCK.monotonic() - began
     if single and not wanted:
         print(drawn(results, void))
+        print(f"{len(void)} cells cannot happen:", *void_lines(void), sep="\n")
     found = numbers(results, in_pairs, void, seed=seed, seconds=seconds)
     _report(results, in_pairs, seconds)
     if out := os.environ.get("OUT"):

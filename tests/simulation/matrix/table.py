@@ -30,6 +30,17 @@ def drawn(results: Sequence[Result], void: Mapping[str, str]) -> str:
     return "\n".join([*lines, "", LEGEND])
 
 
+def void_lines(void: Mapping[str, str]) -> list[str]:
+    """Return each reason why cells cannot happen, and how many cells of each answer it concerns."""
+    by_reason: dict[str, Counter[str]] = {}
+    for name, reason in void.items():
+        by_reason.setdefault(reason, Counter())[name.partition("/")[2]] += 1
+    return [
+        f"{sum(answers.values()):4} {reason}: {', '.join(f'{answer} {count}' for answer, count in answers.items())}"
+        for reason, answers in by_reason.items()
+    ]
+
+
 def _of(name: str, signs: Mapping[str, str], void: Mapping[str, str]) -> str:
     return VOID if name in void else signs.get(name, NOT_RUN)
 
