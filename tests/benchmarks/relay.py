@@ -28,7 +28,7 @@ class Passage:
     def __init__(self) -> None:
         self.opened = asyncio.Event()
         self.opened.set()
-        self.robbed: set["Incoming"] = set()
+        self.robbed: set[Incoming] = set()
 
     def mend(self) -> None:
         self.opened.set()
