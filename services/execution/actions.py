@@ -36,6 +36,7 @@ from shared.domain.windows import FeeSchedule
 
 Details = Mapping[str, Any]
 TradeChange = lifecycle.TradeChange
+MarketDue = venue_facts.MarketDue
 DeadMan = resting.DeadMan
 
 

@@ -10,6 +10,7 @@ from datetime import timedelta
 from services.execution import actions
 from services.execution.loops.desk import Desk
 from services.execution.metrics import HEARTBEATS
+from shared.db.patience import endure
 from shared.domain.modes import Mode
 from shared.observability.logs import get_logger
 from shared.runtime.pulse import LoopPulse
@@ -24,8 +25,8 @@ log = get_logger()
 
 async def keep_alive(desk: Desk, pulse: LoopPulse) -> None:
     """Feed the switch of every account that has something resting."""
-    while True:
-        pulse.tick()
+
+    async def turn() -> None:
         accounts = desk.executors.live_accounts()
         for switch in await actions.dead_men(desk.database, accounts) if accounts else []:
             age = None if switch.beaten_at is None else switch.now - switch.beaten_at
@@ -37,6 +38,8 @@ async def keep_alive(desk: Desk, pulse: LoopPulse) -> None:
                 )
                 log.info("deadman_lapsed", account_id=switch.account_id)
         await asyncio.sleep(LOOK_EVERY_S)
+
+    await endure(pulse, turn)
 
 
 async def _feed(desk: Desk, switch: actions.DeadMan) -> None:

@@ -1,4 +1,7 @@
-"""What must be fresh before an order: market rows, balances, clocks (E10)."""
+"""What must be fresh before an order: market rows, balances, clocks (E10).
+
+A database that does not answer ends none of these: who lost its lead stands by again, and what is not fresh refuses.
+"""
 
 import asyncio
 from datetime import timedelta
@@ -6,6 +9,7 @@ from decimal import Decimal
 
 from services.execution import actions
 from services.execution.loops.desk import Desk, age_s
+from shared.db.patience import endure
 from shared.domain.facts import MarketFacts
 from shared.domain.ids import AccountId
 from shared.domain.modes import Mode
@@ -24,44 +28,48 @@ log = get_logger()
 
 async def read_markets(desk: Desk, pulse: LoopPulse) -> None:
     """Keep the market row of every window that trades soon no older than some seconds."""
-    while True:
-        pulse.tick()
+
+    async def turn() -> None:
         for due in await actions.markets_due(desk.database, older_than_s=MARKET_OLD_AFTER_S):
-            asked_at = desk.clock.monotonic()
-            try:
-                market = await desk.reading.clob_market(due.condition_id)
-            except (ReadFailed, Refusal) as problem:
-                log.warning("market_unread", window_id=due.window_id, reason=str(problem))
-                continue
-            if market is None:
-                continue  # a new market may be unknown to the matching engine for minutes
-            facts = MarketFacts(
-                read_at=market.read_at,
-                accepting=market.accepting,
-                tick=market.tick,
-                min_size=market.min_size,
-                fee=market.fee,
-                version=market.version,
-                up_token=market.up_token,
-                down_token=market.down_token,
-            )
-            await actions.store_market(
-                desk.database,
-                due.window_id,
-                facts,
-                neg_risk=market.neg_risk,
-                age_s=age_s(desk.clock, asked_at),
-            )
+            await _read_market(desk, due)
         await asyncio.sleep(MARKETS_EVERY_S)
+
+    await endure(pulse, turn)
+
+
+async def _read_market(desk: Desk, due: actions.MarketDue) -> None:
+    asked_at = desk.clock.monotonic()
+    try:
+        market = await desk.reading.clob_market(due.condition_id)
+    except (ReadFailed, Refusal) as problem:
+        log.warning("market_unread", window_id=due.window_id, reason=str(problem))
+        return
+    if market is None:
+        return  # a new market may be unknown to the matching engine for minutes
+    facts = MarketFacts(
+        read_at=market.read_at,
+        accepting=market.accepting,
+        tick=market.tick,
+        min_size=market.min_size,
+        fee=market.fee,
+        version=market.version,
+        up_token=market.up_token,
+        down_token=market.down_token,
+    )
+    await actions.store_market(
+        desk.database, due.window_id, facts, neg_risk=market.neg_risk, age_s=age_s(desk.clock, asked_at)
+    )
 
 
 async def read_balances(desk: Desk, pulse: LoopPulse) -> None:
     """Keep each live account's cash and tokens as the venue says them, anew after every trade."""
-    while True:
-        pulse.tick()
+
+    async def turn() -> None:
         for account in desk.executors.live_accounts():
             await _read_balance(desk, account)
         await desk.wakeups.balances.wait(timeout_s=BALANCES_EVERY_S)
+
+    await endure(pulse, turn)
 
 
 async def _read_balance(desk: Desk, account: AccountId) -> None:
@@ -94,8 +102,8 @@ async def keep_warm(desk: Desk) -> None:
 
 async def read_clock(desk: Desk, pulse: LoopPulse) -> None:
     """Keep the venue's clock offset from Postgres's, the clock every window is measured by."""
-    while True:
-        pulse.tick()
+
+    async def turn() -> None:
         try:
             venue = await desk.reading.venue_time()
             ours = desk.clock.now()
@@ -107,12 +115,16 @@ async def read_clock(desk: Desk, pulse: LoopPulse) -> None:
             await actions.store_clock(desk.database, "clob", offset_ms=venue.offset_s * 1000 + own_ms)
         await asyncio.sleep(CLOCK_EVERY_S)
 
+    await endure(pulse, turn)
+
 
 async def compare_dry_runs(desk: Desk, pulse: LoopPulse) -> None:
     """Set every dry run whose window is over beside what happened (E12)."""
-    while True:
-        pulse.tick()
+
+    async def turn() -> None:
         new = await actions.compare_dry_runs(desk.database)
         if new:
             log.info("dry_runs_compared", orders=new)
         await asyncio.sleep(COMPARE_EVERY_S)
+
+    await endure(pulse, turn)
