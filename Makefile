@@ -18,9 +18,11 @@ CELL ?=
 SEED ?=
 PAIRS ?=
 ROWS ?=
-export WINDOWS MODE HEADLESS SUMMARY ONLY OUT CELL SEED PAIRS ROWS
+COUNT ?=
+OPERATIONS ?=
+export WINDOWS MODE HEADLESS SUMMARY ONLY OUT CELL SEED PAIRS ROWS COUNT OPERATIONS
 
-.PHONY: help setup demo test lint types imports format migrate migrate-down partitions fault-matrix mutate-guards bench record replay-batches check-gaps sim health doctor database database-stop
+.PHONY: help setup demo test lint types imports format migrate migrate-down partitions fault-matrix mutate-guards mutate-frames histories bench record replay-batches check-gaps sim health doctor database database-stop
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z][a-z-]*:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +84,12 @@ fault-matrix: $(READY) ## every crash point x every venue answer: CELL=point/ans
 
 mutate-guards: $(READY) ## remove each guard once and see a named test fail: ONLY=name OUT=file.json
 	@$(PYTHON) -m tests.guards
+
+mutate-frames: $(READY) ## break 100,000 recorded frames and see every parser refuse by type: ONEBOOK_RECORDINGS=folder SEED=n COUNT=n
+	@$(PYTHON) -m tests.contract.mutated_frames
+
+histories: $(READY) ## long seeded runs of everybody at once, judged afterwards: SEED=n OPERATIONS=n
+	@$(PYTHON) -m tests.simulation.history
 
 bench: $(READY) ## ratios against floors, in one run: ONLY=latency OUT=file.json
 	@$(PYTHON) -m tests.benchmarks
