@@ -17,7 +17,7 @@ from pathlib import Path
 from tests.guards.guard import Guard
 from tests.guards.in_the_book import BOOK_GUARDS
 from tests.guards.in_the_code import CODE_GUARDS
-from tests.guards.trial import Trial, Verdict, attempt, copy_tree, run_tests
+from tests.guards.trial import WHOLE_S, Trial, Verdict, attempt, copy_tree, run_tests
 
 ROOT = Path(__file__).parent.parent.parent
 TREES = 2
@@ -37,7 +37,7 @@ def main() -> int:
             copy_tree(ROOT, tree)
         tests = sorted({guard.test for guard in guards})
         print(f"→ {len(guards)} guards; first their {len(tests)} tests on the whole tree")
-        whole = run_tests(trees[0], tests)
+        whole = run_tests(trees[0], tests, within_s=WHOLE_S)
         if whole.returncode != 0:
             print(whole.stdout[-3000:])
             print("these tests fail with every guard in place: nothing can be learnt from them")

@@ -14,6 +14,8 @@ from pathlib import Path
 from tests.guards.guard import Guard, find, remove
 
 TRIAL_S = 240
+WHOLE_S = 1200
+"""All tests of the list, once, with every guard in place."""
 
 
 class Verdict(StrEnum):
@@ -49,7 +51,9 @@ def copy_tree(source: Path, target: Path) -> None:
             shutil.copy2(source / name, target / name)
 
 
-def run_tests(tree: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
+def run_tests(
+    tree: Path, tests: Sequence[str], *, within_s: int = TRIAL_S
+) -> subprocess.CompletedProcess[str]:
     """Run some tests of a tree; the answer's stdout ends with pytest's short summary."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("ONEBOOK_TEST")}
     arguments = ["-q", "-x", "-rfE", "-p", "no:cacheprovider", "--no-header", "--tb=line"]
@@ -60,12 +64,12 @@ def run_tests(tree: Path, tests: Sequence[str]) -> subprocess.CompletedProcess[s
             env=inherited | {"PYTHONDONTWRITEBYTECODE": "1"},
             capture_output=True,
             text=True,
-            timeout=TRIAL_S,
+            timeout=within_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
         return subprocess.CompletedProcess(
-            [], 1, f"FAILED {tests[0]} - it did not end within {TRIAL_S} s", ""
+            [], 1, f"FAILED {tests[0]} - it did not end within {within_s} s", ""
         )
 
 
