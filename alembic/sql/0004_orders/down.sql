@@ -1,3 +1,4 @@
+ALTER FUNCTION verify_audit_chain(text) VOLATILE;
 DROP FUNCTION adopt_order(text, text, jsonb, text, jsonb, text, text, boolean);
 DROP FUNCTION _adopt_order(text, text, jsonb, text, jsonb, text, text);
 DROP FUNCTION _adopted_exit(text, text, jsonb, text, windows, text, text);
