@@ -2,25 +2,24 @@
 
 from tests.simulation.matrix.answers import ANSWERS
 
-
 _REFUSED_AT_ONCE = frozenset({"refused", "http_425", "http_429", "http_503", "html_403"})
+_NOTHING_TRADES = "nothing was placed, so nothing trades: there is nothing to confirm or redeem"
+_NOTHING_KEPT = "nothing that was bought stays bought: there is nothing to redeem"
+_NOTHING_RESTS = "an order so answered does not rest: there is nothing to cancel"
+_NOTHING_LEFT = "the executor records a refusal at once: there is nothing to repair"
+_UNHEARD = "the channel never tells of the trade"
 
 
 def void_reason(point: str, answer: str) -> str | None:
     """Return why the point is never reached when the venue plays this answer; None when it must be."""
     played = ANSWERS[answer]
     head = point.partition(".")[0]
-    of_order = head in {"confirm", "trade"} or (head == "redeem" and played.kind == "order")
-    if of_order and not played.placed:
-        return "nothing was placed, so nothing trades: there is nothing to confirm or redeem"
-    if head == "redeem" and not played.matched and played.kind == "order":
-        return "nothing that was bought stays bought: there is nothing to redeem"
-    if head == "cancel" and answer != "resting" and played.kind in {"plain", "order"}:
-        return "an order so answered does not rest: there is nothing to cancel"
-    if answer == "resting" and (head == "trade" or point == "confirm.recorded"):
-        return "it rests until it is cancelled: nothing trades"
-    if point == "reconcile.repaired" and answer in _REFUSED_AT_ONCE:
-        return "the executor records a refusal at once, and nothing is left to repair"
-    if head == "trade" and answer == "events_lost":
-        return "the channel never tells of the trade"
-    return None
+    redeems = head == "redeem" and played.kind == "order"
+    reasons = {
+        _NOTHING_TRADES: (head in {"confirm", "trade"} or redeems) and not played.placed,
+        _NOTHING_KEPT: redeems and not played.matched,
+        _NOTHING_RESTS: head == "cancel" and answer != "resting" and played.kind in {"plain", "order"},
+        _NOTHING_LEFT: point == "reconcile.repaired" and answer in _REFUSED_AT_ONCE,
+        _UNHEARD: head == "trade" and answer == "events_lost",
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
