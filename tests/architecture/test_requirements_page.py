@@ -10,7 +10,7 @@ TESTS = REPOSITORY / "tests"
 PAGE = (REPOSITORY / "docs" / "requirements.md").read_text()
 ROW = re.compile(r"^\| ([A-Z]\d+\S*(?:[ ,a-zA-Z0-9]*)?) \| .* \| (\w+) \| (.*) \|$", re.MULTILINE)
 NAMED = re.compile(
-    r"`((?:unit|integration|contract|migration|acceptance|architecture)[\w/.]*)(?:::([\w, ]+))?`"
+    r"`((?:unit|integration|contract|migration|acceptance|architecture|simulation|guards)[\w/.]*)(?:::([\w, ]+))?`"
 )
 
 
