@@ -349,13 +349,12 @@ BOOK_GUARDS = (
         "tests/integration/test_risk_live.py::test_what_the_venue_does_not_show_is_flagged_tripped_after_two_minutes_and_found_again",
     ),
     Guard(
-        "a cancel is written before it is sent",
+        "what does not rest is not cancelled",
         "E16",
         "sql:claim_cancel",
         "RETURN 'NOT_CANCELLABLE'",
         "RETURN NULL",
-        _RESTING
-        + "test_a_resting_order_stays_until_somebody_asks_and_its_cancel_is_written_before_it_is_sent",
+        _LIFECYCLE + "test_what_does_not_rest_is_not_cancelled",
     ),
     Guard(
         "a lost cancel is Unknown",

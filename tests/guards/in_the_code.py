@@ -217,4 +217,28 @@ CODE_GUARDS = (
         "                pass\n",
         "tests/integration/test_resting_orders.py::test_the_switch_is_armed_only_while_something_rests_and_silence_cancels",
     ),
+    Guard(
+        "a cancel is written before it is sent",
+        "E16",
+        "services/execution/loops/cancels.py",
+        "refused = await actions.claim_cancel(session, order.order_id, reason)",
+        "refused = None",
+        "tests/integration/test_resting_orders.py::test_a_resting_order_stays_until_somebody_asks_and_its_cancel_is_written_before_it_is_sent",
+    ),
+    Guard(
+        "a close nobody has heard of yet is seen before the write",
+        "E5",
+        "shared/venue/writes.py",
+        " and self._is_quiet()",
+        "",
+        _WRITES + "test_a_close_the_loop_has_not_seen_yet_is_seen_before_the_write",
+    ),
+    Guard(
+        "a takeover waits for no frozen leader's transaction",
+        "D7",
+        "shared/db/engine.py",
+        '{**LIMITS, "idle_in_transaction_session_timeout": "1s"}',
+        "LIMITS",
+        "tests/integration/test_lock.py::test_what_a_silent_holder_left_open_does_not_keep_its_successor_waiting",
+    ),
 )

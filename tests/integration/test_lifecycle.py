@@ -213,3 +213,11 @@ def test_a_fee_rounded_the_other_way_is_a_fee_both_ways(desk: Desk) -> None:
     assert desk.buckets()["FEES"] == fees
     assert desk.buckets()["EXTERNAL"] == -100
     desk.assert_books_agree()
+
+
+def test_what_does_not_rest_is_not_cancelled(desk: Desk) -> None:
+    claim = desk.enter()
+    desk.record(claim.order_id, "REFUSED", reason="TEST")
+    statement = "SELECT claim_cancel(%s, %s, 'why')"
+    assert desk.do("execution", statement, desk.epoch, claim.order_id) == "NOT_CANCELLABLE"
+    assert desk.order_row(claim)["state"] == "REJECTED"
