@@ -45,7 +45,6 @@ OF_A_WHOLE_FOLDER = {
 }
 LOOKS_AGAIN = {
     "tests/processes.py": "the one place that waits for another process's effect, by looking again",
-    "tests/simulation/history/executor.py": "no test but an executor: its pauses are the network's",
 }
 EVERYWHERE = ("shared", "services", "deploy", "tests", "alembic")
 

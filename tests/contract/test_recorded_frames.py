@@ -3,9 +3,7 @@
 The recordings carry no licence to publish, so they are not in this repository: ONEBOOK_RECORDINGS names their folder.
 """
 
-import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -13,6 +11,7 @@ from shared.venue.refusals import Refusal
 from tests.contract.mutated_frames import chosen, mutate
 from tests.contract.rebuilt_books import rebuild_from_differences, rebuild_sessions
 from tests.contract.recorded_frames import EARS, Frame, recorded_frames
+from tests.recordings import recorded_sets
 
 QUICK_COUNT = 6_000
 UNASKED = {"Binance says 'depthUpdate'", "Binance says '?'"}
@@ -21,10 +20,10 @@ UNASKED = {"Binance says 'depthUpdate'", "Binance says '?'"}
 
 @pytest.fixture(scope="module")
 def frames() -> list[Frame]:
-    folder = os.environ.get("ONEBOOK_RECORDINGS")
-    if not folder:
-        pytest.skip("real frames are not read: set ONEBOOK_RECORDINGS to the folder of the recorded sets")
-    return list(recorded_frames(Path(folder)))
+    folder = recorded_sets(
+        "that no real frame, whole or broken, can end the collector and leave a user without prices"
+    )
+    return list(recorded_frames(folder))
 
 
 def test_every_recorded_frame_is_read_or_refused_by_name(frames):

@@ -5,7 +5,6 @@ The recordings carry no licence to publish, so they are not in this repository: 
 
 import gzip
 import json
-import os
 from collections import Counter, defaultdict
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -46,6 +45,7 @@ from shared.venue.parse_prices import parse_binance_frame
 from shared.venue.parse_streams import parse_market_frame, parse_user_frame
 from shared.venue.refusals import Malformed, UnknownFeeType, UnknownWord
 from shared.venue.wire import WireDataPage, WireEventMetadata
+from tests.recordings import recorded_sets
 from tests.unit.shared.venue.venue_values import OWNER, intent
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -54,14 +54,11 @@ JSON = {"content-type": "application/json"}
 OUR_KEY = "00000000-0000-0000-0000-000000000001"
 
 
-@pytest.fixture(scope="module")
-def recordings() -> Path:
-    folder = os.environ.get("ONEBOOK_RECORDINGS")
-    if not folder:
-        pytest.skip(
-            "parsing of what the venue really sent is not checked: set ONEBOOK_RECORDINGS to the folder of the recorded sets"
-        )
-    return Path(folder)
+@pytest.fixture(scope="module", name="recordings")
+def recorded() -> Path:
+    return recorded_sets(
+        "that what the venue really sent is understood, so an order or a trade could be misread"
+    )
 
 
 def load(path: Path):

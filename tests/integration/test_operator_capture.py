@@ -1,7 +1,6 @@
 """What a person asks of the recording, as the operator's own role (C3, C11)."""
 
 import itertools
-import os
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -16,6 +15,7 @@ from typer.testing import CliRunner, Result
 from services.operator.__main__ import app
 from shared.runtime.clock import SystemClock
 from tests.factories import Desk
+from tests.recordings import recorded_sets
 
 pytestmark = pytest.mark.integration
 CLOCK = SystemClock()
@@ -198,10 +198,12 @@ def test_a_feed_that_fell_silent_is_a_gap_that_lasts(operate: Operate, desk: Des
     assert "1 gaps over a minute" in said.stderr
 
 
-@pytest.mark.skipif("ONEBOOK_RECORDINGS" not in os.environ, reason="set ONEBOOK_RECORDINGS to the recordings")
 def test_the_holes_of_a_recorded_day_are_found_and_no_others(operate: Operate, desk: Desk, database_url: str):
     """84,558 oracle prices of one real day, whose recorder lost its connection four times for over a minute."""
-    path = Path(os.environ["ONEBOOK_RECORDINGS"]) / "chainlink_btc_settlement_20260608"
+    folder = recorded_sets(
+        "that check-gaps finds every hole of a real recording, so a user could trust one with holes"
+    )
+    path = folder / "chainlink_btc_settlement_20260608"
     received = pq.read_table(path / "chainlink_btcusd_1s.parquet")["recv_ms"].to_pylist()
     received.sort()
     by_hand = [later - earlier for earlier, later in itertools.pairwise(received) if later - earlier > 60_000]

@@ -20,6 +20,7 @@ from psycopg.types.json import Jsonb
 from shared.db.lock import EXECUTOR_LOCK_KEY, LockCandidate, LockLost, LockSession
 from shared.runtime.pulse import LoopPulse
 from tests.factories import CLOCK
+from tests.processes import look_again_after
 from tests.simulation.history.operations import End, Journal
 from tests.simulation.history.street import MODE, SPENDS, entry, fate, leavable, leave, new_signals
 
@@ -43,6 +44,11 @@ class Claimed:
     amount: str
 
 
+async def _pause(seconds: float) -> None:
+    """Take the time a network takes, or leave others the lock between two looks."""
+    await asyncio.to_thread(look_again_after, seconds)
+
+
 @dataclass(slots=True)
 class Executor:
     """One process that leads whenever it gets the lock."""
@@ -58,7 +64,7 @@ class Executor:
         while True:
             session = await self._take(candidate)
             if session is None:
-                await asyncio.sleep(ASK_EVERY_S)
+                await _pause(ASK_EVERY_S)
                 continue
             try:
                 async with asyncio.TaskGroup() as group:
@@ -93,7 +99,7 @@ class Executor:
             await self._redeem(session, connection)
         await self._leave(session, connection)
         if not found:
-            await asyncio.sleep(0.01)
+            await _pause(0.01)
             return
         chosen = self.chance.choice(found)
         spends = self.chance.choice(list(SPENDS))
@@ -115,7 +121,7 @@ class Executor:
             return
         self.journal.complete(name, End.FAIL if row["refused"] else End.OK, row["refused"])
         if row["refused"] == "RECONCILIATION_PENDING":
-            await asyncio.sleep(ASK_EVERY_S)
+            await _pause(ASK_EVERY_S)
         if row["refused"] is None:
             claimed = Claimed(order["order_id"], chosen["account_id"], epoch, claiming_at, "BUY", spends)
             await self._send(session, connection, claimed)
@@ -124,7 +130,7 @@ class Executor:
         self, session: LockSession, connection: psycopg.Connection[Any], claimed: Claimed
     ) -> None:
         order = claimed.order_id
-        await asyncio.sleep(self.chance.choice((0, 0, 0, 0.02, 0.15)))  # the last one is too long
+        await _pause(self.chance.choice((0, 0, 0, 0.02, 0.15)))  # the last one is too long
         if self.chance.randint(0, 99) == 0:
             os.kill(os.getpid(), signal.SIGKILL)
         if not session.may_send(claimed.claiming_at):
@@ -141,7 +147,7 @@ class Executor:
         self.journal.complete(self.journal.invoke("send", **value), End.OK)
         if self.chance.randint(0, 99) == 0:
             os.kill(os.getpid(), signal.SIGKILL)
-        await asyncio.sleep(self.chance.choice((0, 0.005, 0.05)))
+        await _pause(self.chance.choice((0, 0.005, 0.05)))
         await self._record(connection, claimed, *drawn.answer(order))
 
     async def _record(

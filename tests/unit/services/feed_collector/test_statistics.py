@@ -1,13 +1,11 @@
 """Lags that are known beforehand, found again; feeds that know nothing of one another, told apart (C15)."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from services.feed_collector.statistics import LAG_STEP_MS, measure_lag
+from tests.recordings import recorded_sets
 
 
 def walk(chance, *, seconds=600, per_s=20):
@@ -80,11 +78,13 @@ def test_a_feed_that_never_moves_correlates_with_nothing():
     assert (found.correlation, found.p_value) == (0.0, 1.0)
 
 
-@pytest.mark.skipif("ONEBOOK_RECORDINGS" not in os.environ, reason="set ONEBOOK_RECORDINGS to the recordings")
 @pytest.mark.parametrize("asset", ["BTC", "ETH", "SOL", "XRP"])
 def test_the_oracle_of_a_recorded_session_was_more_than_a_second_behind(asset):
     """Recorded on one clock: RTDS told the oracle's price 1.3 s after its own second, whose price is older still."""
-    path = Path(os.environ["ONEBOOK_RECORDINGS"]) / "latency_ticks_4assets_20260427" / "ticks.parquet"
+    folder = recorded_sets(
+        "that a real lag between feeds is found, so a user could be told of one that is not there"
+    )
+    path = folder / "latency_ticks_4assets_20260427" / "ticks.parquet"
     rows = pq.read_table(path).to_pylist()
 
     def series(source):

@@ -1,7 +1,6 @@
 """Measures the constants of calibration.py again, from the recordings themselves."""
 
 import csv
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
@@ -15,17 +14,16 @@ from pyarrow import parquet
 
 from services.simulator import calibration
 from services.simulator.calibration import ASSETS, BINANCE_LAG, CHAINLINK_LAG, SPREAD_CENTS, Lag
+from tests.recordings import recorded_sets
 
 MEASURED = [asset for asset, figures in ASSETS.items() if figures.measured]
 
 
 @pytest.fixture(scope="module")
 def root() -> Path:
-    if "ONEBOOK_RECORDINGS" not in os.environ:
-        pytest.skip(
-            "the generator's constants are not measured again: set ONEBOOK_RECORDINGS to the folder of the recorded sets"
-        )
-    return Path(os.environ["ONEBOOK_RECORDINGS"])
+    return recorded_sets(
+        "that generated markets move like recorded ones, so a strategy tried on them could learn what is not so"
+    )
 
 
 def columns(path: Path, *names: str) -> list[Sequence[Any]]:

@@ -1,10 +1,10 @@
-import os
 from pathlib import Path
 
 import pytest
 
 from services.simulator import recordings
 from services.simulator.recordings import READERS, RecordingMissing, read_sample, read_set
+from tests.recordings import recorded_sets
 
 WHOLE = {
     "bbo_btc15m_20260101": (32, 20),
@@ -17,11 +17,9 @@ WHOLE = {
 
 @pytest.fixture(scope="module")
 def root() -> Path:
-    if "ONEBOOK_RECORDINGS" not in os.environ:
-        pytest.skip(
-            "the recorded sets are not checked: set ONEBOOK_RECORDINGS to the folder of the recorded sets"
-        )
-    return Path(os.environ["ONEBOOK_RECORDINGS"])
+    return recorded_sets(
+        "that the recorded sets replay whole, so a demo of theirs could show markets that never were"
+    )
 
 
 def test_the_sample_has_its_two_whole_windows_the_newest_first() -> None:

@@ -1,6 +1,5 @@
 """Every world must agree with itself: windows, ladders and feeds tell one story, and a seed tells it again."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
@@ -14,6 +13,7 @@ from services.simulator.prices import average
 from services.simulator.recordings import READERS, RecordingMissing
 from services.simulator.sources import WorldImpossible, world_from
 from services.simulator.world import FeedTick, Ladder, SimWindow, World
+from tests.recordings import recorded_sets
 
 START_MS = 1_800_000_000_123
 WINDOWS = 4
@@ -57,15 +57,19 @@ def told(settings: Settings, asset: str = "btc") -> Told:
     return Told(settings, world, windows, ladders, ticks)
 
 
+REPLAY = (
+    "that a recorded set is replayed as it was, so a demo of one could settle another way than its market did"
+)
+
+
 @pytest.fixture(scope="module", params=SOURCES)
 def story(request: pytest.FixtureRequest) -> Told:
     source: str = request.param
-    root = os.environ.get("ONEBOOK_RECORDINGS")
-    if source.startswith("recordings:") and root is None:
-        pytest.skip(
-            "replays of the recorded sets are not checked: set ONEBOOK_RECORDINGS to the folder of the recorded sets"
+    return told(
+        Settings(
+            source=source, recordings=recorded_sets(REPLAY) if source.startswith("recordings:") else None
         )
-    return told(Settings(source=source, recordings=Path(root) if root else None))
+    )
 
 
 def test_windows_follow_each_other_and_are_listed_ahead(story: Told) -> None:
@@ -247,12 +251,8 @@ def test_recorded_windows_go_round_for_ever() -> None:
 
 
 def test_a_binance_recording_keeps_its_windows_that_settled_against_binance() -> None:
-    if "ONEBOOK_RECORDINGS" not in os.environ:
-        pytest.skip(
-            "replays of the recorded sets are not checked: set ONEBOOK_RECORDINGS to the folder of the recorded sets"
-        )
     source = "recordings:bbo_binance_btc5m_20260225"
-    settings = Settings(source=source, recordings=Path(os.environ["ONEBOOK_RECORDINGS"]))
+    settings = Settings(source=source, recordings=recorded_sets(REPLAY))
     world = world_from(settings, START_MS)
     windows = world.windows_until(START_MS + 60_000 * 40)
     (window,) = [window for window in windows if window.recorded.endswith(":1772029800")]

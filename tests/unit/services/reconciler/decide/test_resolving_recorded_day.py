@@ -2,7 +2,6 @@
 
 import bisect
 import csv
-import os
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -14,9 +13,10 @@ import pytest
 from services.reconciler.decide.resolving import READINGS_AROUND, own_direction
 from shared.domain.settlement import Direction, Reading, rule_of
 from shared.domain.windows import SettlementRule
+from tests.recordings import recorded_sets
 
-pytestmark = pytest.mark.skipif(
-    "ONEBOOK_RECORDINGS" not in os.environ, reason="set ONEBOOK_RECORDINGS to the recordings"
+UNPROVED = (
+    "that our own direction is the venue's on a whole real day, so a wrong settlement could go unnoticed"
 )
 LENGTH = timedelta(minutes=5)
 WEI = Decimal(10) ** 18
@@ -47,7 +47,7 @@ class RecordedDay:
 
 @pytest.fixture(scope="module")
 def day():
-    return RecordedDay(Path(os.environ["ONEBOOK_RECORDINGS"]) / "chainlink_btc_settlement_20260608")
+    return RecordedDay(recorded_sets(UNPROVED) / "chainlink_btc_settlement_20260608")
 
 
 def test_every_decidable_outcome_of_the_day_comes_out_right_and_no_other_wrong(day):
