@@ -18,7 +18,7 @@ from services.risk_monitor.queries import Account
 from shared.bus.channels import MarketMoved
 from shared.bus.listen import Wakeup, Woken
 from shared.db.engine import Database
-from shared.db.patience import endure, is_passing
+from shared.db.patience import endure, endure_every, is_passing
 from shared.domain.exits import ExitDecision
 from shared.domain.ids import PositionId
 from shared.domain.money import Price
@@ -151,12 +151,7 @@ class Integrity:
     progress: Progress
 
     async def run(self, pulse: LoopPulse) -> None:
-        async def turn() -> None:
-            with pulse.working():
-                await self.check()
-            await asyncio.sleep(CHECK_EVERY_S)
-
-        await endure(pulse, turn)
+        await endure_every(pulse, CHECK_EVERY_S, self.check)
 
     async def check(self) -> None:
         """Do what is due; the actions claim it, so that two instances do it once (T5)."""
@@ -213,12 +208,7 @@ class Heart:
     progress: Progress
 
     async def run(self, pulse: LoopPulse) -> None:
-        async def turn() -> None:
-            with pulse.working():
-                await self.beat()
-            await asyncio.sleep(BEAT_EVERY_S)
-
-        await endure(pulse, turn)
+        await endure_every(pulse, BEAT_EVERY_S, self.beat)
 
     async def beat(self) -> None:
         """Write the row entries wait for."""

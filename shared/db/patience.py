@@ -55,3 +55,14 @@ async def endure(pulse: LoopPulse, turn: Callable[[], Awaitable[None]]) -> None:
                 log.info("database_back", loop=pulse.name)
                 pauses = backoff(chance, first_s=FIRST_S, cap_s=CAP_S)
             lost = False
+
+
+async def endure_every(pulse: LoopPulse, every_s: float, work: Callable[[], Awaitable[None]]) -> None:
+    """Do ``work``, and again ``every_s`` seconds after it is done, until the process stops; patient as ``endure``."""
+
+    async def turn() -> None:
+        with pulse.working():
+            await work()
+        await asyncio.sleep(every_s)
+
+    await endure(pulse, turn)

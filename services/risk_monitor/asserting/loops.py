@@ -1,13 +1,12 @@
 """The assertions' waiting: the clock."""
 
-import asyncio
 from dataclasses import dataclass
 
 from services.risk_monitor import metrics
 from services.risk_monitor.asserting import actions, queries
 from services.risk_monitor.loops import Progress
 from shared.db.engine import Database
-from shared.db.patience import endure
+from shared.db.patience import endure_every
 from shared.observability.logs import get_logger
 from shared.runtime.pulse import LoopPulse
 
@@ -25,12 +24,7 @@ class Assertions:
     progress: Progress
 
     async def run(self, pulse: LoopPulse) -> None:
-        async def turn() -> None:
-            with pulse.working():
-                await self.check()
-            await asyncio.sleep(LOOK_EVERY_S)
-
-        await endure(pulse, turn)
+        await endure_every(pulse, LOOK_EVERY_S, self.check)
 
     async def check(self) -> None:
         """Check what is due; holdings only once our own verifier has looked, for before nobody could confirm them."""

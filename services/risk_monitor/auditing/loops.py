@@ -10,7 +10,7 @@ from services.risk_monitor.auditing.decide import Gap, gaps, lasting
 from services.risk_monitor.queries import Account
 from services.risk_monitor.verifying import queries
 from shared.db.engine import Database
-from shared.db.patience import endure
+from shared.db.patience import endure_every
 from shared.domain.ids import AccountId, TokenId
 from shared.domain.modes import Mode
 from shared.observability.logs import get_logger
@@ -37,12 +37,7 @@ class Audit:
     _told: set[tuple[Account, TokenId]] = field(default_factory=set)
 
     async def run(self, pulse: LoopPulse) -> None:
-        async def turn() -> None:
-            with pulse.working():
-                await self.look()
-            await asyncio.sleep(EVERY_S)
-
-        await endure(pulse, turn)
+        await endure_every(pulse, EVERY_S, self.look)
 
     async def look(self) -> None:
         """Audit every LIVE account that holds something; what cannot be read is no difference."""

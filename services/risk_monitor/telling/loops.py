@@ -1,12 +1,11 @@
 """The waiting of what people are told: the clock."""
 
-import asyncio
 from dataclasses import dataclass
 
 from services.risk_monitor import metrics
 from services.risk_monitor.telling import actions, queries
 from shared.db.engine import Database
-from shared.db.patience import endure
+from shared.db.patience import endure_every
 from shared.observability.logs import get_logger
 from shared.runtime.pulse import LoopPulse
 
@@ -24,12 +23,7 @@ class Notices:
     database: Database
 
     async def run(self, pulse: LoopPulse) -> None:
-        async def turn() -> None:
-            with pulse.working():
-                await self.look()
-            await asyncio.sleep(LOOK_EVERY_S)
-
-        await endure(pulse, turn)
+        await endure_every(pulse, LOOK_EVERY_S, self.look)
 
     async def look(self) -> None:
         """Trip first, then bring the alerts up to what is so."""
