@@ -105,7 +105,8 @@ def test_whoever_loses_the_lock_is_followed_and_does_nothing_more(
         assert street.lead(second, after=epoch) == epoch + 1
         order = street.order_of(street.say())
         assert order["epoch"] == epoch + 1
-        assert order["state"] in {"FILLED", "NOT_SENT"}  # a busy machine may be too late for its own claim
+        # A busy machine may be too late for its own claim, or find that the book has moved on.
+        assert order["state"] in {"FILLED", "KILLED", "NOT_SENT"}
         if loss is not kill:
             first.process.send_signal(signal.SIGCONT)
             wire.mend()
@@ -113,7 +114,7 @@ def test_whoever_loses_the_lock_is_followed_and_does_nothing_more(
             other = {"first": "second", "second": "first"}[leader["instance"]]
             until("who lost it stands by", lambda: stands_by(street, other))
             assert (first.process.poll(), second.process.poll()) == (None, None)
-        assert sent(street) == ({order["order_id"]: 1} if order["state"] == "FILLED" else {})
+        assert sent(street) == ({} if order["state"] == "NOT_SENT" else {order["order_id"]: 1})
         assert street.desk.one("SELECT count(*) AS n FROM orders") == {"n": 1}
         assert street.desk.one("SELECT count(*) AS n FROM executor_epochs WHERE epoch > %s", epoch) == {
             "n": 1
