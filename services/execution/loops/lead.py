@@ -22,6 +22,7 @@ from services.execution.loops.redemptions import redeem
 from services.execution.loops.user_channel import hear
 from services.execution.metrics import EPOCH, LEADING
 from shared.db.lock import LockCandidate, LockLost, LockSession
+from shared.db.patience import endure, is_passing
 from shared.domain.breaker import TripReason
 from shared.domain.modes import RANK, Mode
 from shared.observability.logs import get_logger
@@ -73,20 +74,34 @@ async def lead(
 async def _trade(
     desk: Desk, leadership: Leadership, session: LockSession, halting: Halting, pulse: LoopPulse
 ) -> None:
-    """Run every loop of the leader until the lock is lost or we are asked to stop."""
+    """Run every loop of the leader until the lock, or the database under it, is lost or we are asked to stop.
+
+    Every loop of the lead has ended then, whatever it was at: the next epoch, ours or another's, holds what was being
+    sent, as it does after a crash.
+    """
     leadership.session = session
     LEADING.set(1)
     EPOCH.set(session.epoch)
     try:
         await _check_orphans(desk, leadership)
         await _run_loops(desk, session, halting, pulse)
-    except* LockLost as lost:
-        log.critical("lock_lost", epoch=session.epoch, reason=str(lost.exceptions[0]))
+    except Exception as ended:
+        reasons = _reasons(ended)
+        if not all(isinstance(reason, LockLost) or is_passing(reason) for reason in reasons):
+            raise
+        log.critical("lead_lost", epoch=session.epoch, reasons=[str(reason) for reason in reasons])
     finally:
         leadership.session = None
         LEADING.set(0)
         EPOCH.set(0)
         await session.close()
+
+
+def _reasons(ended: Exception) -> list[Exception]:
+    """Return every single failure of a group, or the one there was."""
+    if isinstance(ended, ExceptionGroup):
+        return [reason for each in ended.exceptions for reason in _reasons(each)]
+    return [ended]
 
 
 async def _run_loops(desk: Desk, session: LockSession, halting: Halting, pulse: LoopPulse) -> None:
@@ -131,10 +146,12 @@ async def _check_orphans(desk: Desk, leadership: Leadership) -> None:
 
 async def beat(desk: Desk, leadership: Leadership, pulse: LoopPulse) -> None:
     """Say every two seconds that execution lives and whether it leads."""
-    while True:
-        pulse.tick()
+
+    async def turn() -> None:
         details = {"leading": leadership.session is not None, "epoch": leadership.epoch}
         await actions.beat(
             desk.database, instance=desk.instance, healthy=not leadership.orphaned, details=details
         )
         await asyncio.sleep(BEAT_EVERY_S)
+
+    await endure(pulse, turn)
