@@ -2,13 +2,16 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from services.feed_collector import actions
 from services.feed_collector.decide import stale_since, summarise
 from services.feed_collector.metrics import FEED_AGE_S, SNAPSHOTS
+from services.feed_collector.rates import Rates
 from services.feed_collector.retiring.days import Retirement
 from services.feed_collector.shelf import Shelf
 from services.feed_collector.tape import EVERY, FeedNews, Tape
@@ -32,6 +35,8 @@ BEAT_EVERY_S = 2.0
 HOUSE_EVERY_S = 60.0
 PARTITIONS_AT = timedelta(minutes=5)
 """After midnight UTC (C12)."""
+SNAPSHOTS_OF = "order_book_snapshots"
+"""The name of the books' history among the rates."""
 PRIMARY_AGE_MAX = timedelta(seconds=30)
 """A collector whose primary feed is older is not fit to trade on (O1)."""
 
@@ -53,6 +58,11 @@ class Keeper:
     """The feeds that should speak all the time."""
     started_at: datetime
     retirement: Retirement
+    snapshots: Counter[Instrument] = field(default_factory=Counter)
+    """Lines appended to the books' history by this process."""
+    rates: Rates = field(default_factory=Rates)
+    per_second: Mapping[str, Decimal] = field(default_factory=dict)
+    """Prices a second by feed and symbol, and lines of the books' history by symbol, over the last ten seconds."""
 
     async def keep_status(self, pulse: LoopPulse) -> None:
         """Write how the feeds are, twice a second; a silence begins a gap (C1, C11)."""
@@ -121,6 +131,7 @@ class Keeper:
             if rows:
                 await actions.write_snapshots(self.database, rows)
                 SNAPSHOTS.inc(len(rows))
+                self.snapshots.update(row.instrument for row in rows)
             await asyncio.sleep(SNAPSHOT_EVERY_S)
 
         await endure(pulse, turn)
@@ -176,6 +187,7 @@ class Keeper:
 
         async def turn() -> None:
             primary = await self.check_primary()
+            self.per_second = self.rates.note(Decimal(str(self.clock.monotonic())), self._totals())
             await actions.beat(
                 self.database,
                 instance=self.instance,
@@ -184,11 +196,27 @@ class Keeper:
                     "primary_feed": primary.detail,
                     "ticks_waiting": self.tape.waiting,
                     "ticks_dropped": self.tape.dropped,
+                    "ticks_failed": self.writer.account.failed,
+                    "per_second": self.per_second,
+                    "snapshots_wanted": self._snapshots_wanted(),
                 },
             )
             await asyncio.sleep(BEAT_EVERY_S)
 
         await endure(pulse, turn)
+
+    def _totals(self) -> dict[str, int]:
+        """Return what has been received and kept so far, by the names under which rates are told."""
+        feeds = {
+            f"{news.source.value}/{news.instrument}": news.received
+            for news in self.tape.news.values()
+            if news.instrument != EVERY
+        }
+        return feeds | {f"{SNAPSHOTS_OF}/{symbol}": lines for symbol, lines in self.snapshots.items()}
+
+    def _snapshots_wanted(self) -> dict[str, int]:
+        """Return how many lines of the books' history each symbol should get a second: one a followed token (C6)."""
+        return Counter(str(window.instrument) for window, _ in self.shelf.followed())
 
     async def check_primary(self) -> CheckResult:
         """Answer whether every instrument's primary feed is at most 30 s old."""
@@ -238,6 +266,8 @@ class Keeper:
                 for gap in gaps[-20:]
             ],
             "capture": dataclasses.asdict(self.writer.account),
+            "per_second": {name: str(rate) for name, rate in self.per_second.items()},
+            "snapshots_wanted_per_s": self._snapshots_wanted(),
             "feeds": {
                 f"{news.source.value}/{news.instrument}": round(
                     (now - news.last_received_at).total_seconds(), 3

@@ -55,6 +55,8 @@ class FeedNews:
     last_trade_id: str | None = None
     offset_ms: Decimal | None = None
     lead: Lead = field(default_factory=Lead)
+    received: int = 0
+    """New prices since this process began; the counters below are those not yet written."""
     ticks: int = 0
     duplicates: int = 0
     out_of_order: int = 0
@@ -236,6 +238,7 @@ class Tape:
 
     def _put(self, news: FeedNews, tick: PriceTick) -> None:
         self.received += 1
+        news.received += 1
         news.ticks += 1
         if tick.source_at is None or news.last_source_at is None or tick.source_at >= news.last_source_at:
             news.last_price = tick.price  # one that came late is no news of now

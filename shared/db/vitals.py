@@ -1,4 +1,4 @@
-"""What every heartbeat says besides its service's own words: only what is out of the ordinary."""
+"""What every heartbeat says besides its service's own words: how full its pool is, and what is out of the ordinary."""
 
 from collections.abc import Mapping
 from decimal import Decimal
@@ -16,7 +16,7 @@ POOL_USE_MAX = Decimal("0.8")
 
 
 def vital_signs(tx: Tx) -> Mapping[str, object]:
-    """Return this process's silent loops, its slow turns, seconds by loop, and its pool where it is nearly full."""
+    """Return how full this process's pool is (`pool`: nearly), its silent loops, its slow turns in seconds by loop."""
     found: dict[str, object] = {}
     silent = silent_loops()
     if silent:
@@ -25,6 +25,8 @@ def vital_signs(tx: Tx) -> Mapping[str, object]:
     if slow:
         found["slow_turns"] = slow
     pool = tx.engine.sync_engine.pool
-    if isinstance(pool, QueuePool) and pool.checkedout() > POOL_USE_MAX * pool.size():
-        found["pool"] = f"{pool.checkedout()} of {pool.size()}"
+    if isinstance(pool, QueuePool):
+        found |= {"pool_used": pool.checkedout(), "pool_size": pool.size()}
+        if pool.checkedout() > POOL_USE_MAX * pool.size():
+            found["pool"] = f"{pool.checkedout()} of {pool.size()}"
     return found

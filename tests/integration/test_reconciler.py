@@ -116,7 +116,7 @@ async def test_a_live_position_nobody_compares_makes_the_reconciler_unfit(live, 
     await Heart(database, "one", comparison).beat()
     beat = live.one("SELECT * FROM heartbeats WHERE service = 'reconciler' AND instance = 'one'")
     assert not beat["healthy"]
-    assert beat["details"] == {"problems": ["desk/LIVE was not compared"]}
+    assert beat["details"]["problems"] == ["desk/LIVE was not compared"]
 
 
 def found(*subjects: str) -> Run:

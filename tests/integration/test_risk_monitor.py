@@ -329,7 +329,7 @@ async def test_a_beat_is_fit_only_while_positions_are_looked_at(desk, database, 
     await heart.beat()
     beat = desk.one("SELECT * FROM heartbeats WHERE instance = 'one' AND service = 'risk_monitor'")
     assert not beat["healthy"]
-    assert beat["details"] == {"problems": ["positions were not looked at"]}
+    assert beat["details"]["problems"] == ["positions were not looked at"]
 
 
 MOVED = Woken(frozenset({MarketMoved()}), everything=False)
