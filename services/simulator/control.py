@@ -99,7 +99,10 @@ def _posted(act: Act) -> Callable[[web.Request], Awaitable[web.Response]]:
 
 
 def _account(control: Control, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Make an account if it is new, and add ``usdc``; the venue sees it at once."""
+    """Make an account if it is new, and add ``usdc``; the venue sees it at once.
+
+    ``approved`` false: the exchanges may move nothing of it, as before a person's first approvals.
+    """
     owner = to_checksum_address(body["address"])
     kind = int(body.get("signature_type", DEPOSIT_WALLET))
     default = {0: owner, DEPOSIT_WALLET: deposit_wallet_of(owner)}.get(kind)
@@ -109,6 +112,7 @@ def _account(control: Control, body: Mapping[str, Any]) -> dict[str, Any]:
     if amount < 0:
         raise ValueError("usdc must not be negative")
     wallet = control.venue.exchange.open_wallet(address, owner, kind)
+    wallet.approved = body.get("approved", wallet.approved) is True
     wallet.deposit(int(amount * MICRO))
     wallet.refresh(COLLATERAL)
     wallet.remember(control.venue.now_ms())

@@ -34,6 +34,8 @@ Stage = Literal["request", "answer", "intake", "match", "settlement", "balance",
 
 _USER: Final = MappingProxyType({"channel": "user"})
 _ORDER_POST: Final = MappingProxyType({"method": "POST", "path": "/order"})
+_REGION: Final = MappingProxyType({"method": "GET", "path": "/api/geoblock"})
+_TIME: Final = MappingProxyType({"method": "GET", "path": "/time"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,8 @@ _ANSWER: Final = (
     Kind("http_500_after_accept", "answer", "processed, answered 500", _ORDER_POST),
     Kind("duplicated", "answer", "processed, answered 400 Duplicated", _ORDER_POST),
     Kind("unreadable_answer", "answer", "processed, answered 200 with no JSON", _ORDER_POST),
+    Kind("region_blocked", "answer", "the site says that nobody may trade from this address", _REGION),
+    Kind("clock_ahead", "answer", "the venue's time is `seconds` ahead", _TIME),
 )
 _INTAKE: Final = (
     Kind("refused", "intake", "400 with the `text` named, as in refusal_texts", options={"text": "balance"}),

@@ -14,7 +14,7 @@ from services.simulator.orders_intake import Refused
 from services.simulator.rate_limits import limit_headers
 from services.simulator.refusal_texts import DUPLICATED, REFUSALS
 from services.simulator.restricted_modes import restricted
-from services.simulator.venue import Venue, error
+from services.simulator.venue import Venue, answer, error
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -154,15 +154,18 @@ async def _instead(venue: Venue, armed: Armed, request: web.Request, handler: Ha
 async def _spoilt(venue: Venue, armed: Armed, request: web.Request) -> web.StreamResponse:
     """Return what is answered although everything was processed."""
     match armed.kind.name:
-        case "accept_then_timeout":
-            await asyncio.sleep(armed.seconds)
-            return _cut(request)
-        case "accept_then_reset":
+        case "accept_then_timeout" | "accept_then_reset" as name:
+            if name == "accept_then_timeout":
+                await asyncio.sleep(armed.seconds)
             return _cut(request)
         case "duplicated":
             return error(400, DUPLICATED.format(id=await _order_id(venue, request)))
         case "unreadable_answer":
             return web.Response(text="<html>ok</html>", content_type="text/html")
+        case "region_blocked":
+            return answer({"blocked": True, "ip": "127.0.0.1", "country": "US", "region": "NY"})
+        case "clock_ahead":
+            return answer(venue.now_ms() // 1000 + int(armed.seconds))
         case _:
             return error(500, "could not insert order")
 

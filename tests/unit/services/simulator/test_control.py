@@ -149,6 +149,19 @@ async def test_a_closed_only_account_may_sell_and_a_banned_one_nothing(venue):
     assert (await venue.post("control", "/_sim/restrict", {"wallet": WALLET, "restriction": "x"}))[0] == 400
 
 
+async def test_an_account_without_approvals_may_move_nothing_until_it_has_them(venue):
+    await venue.fund("100", approved=False)
+    shown = {"asset_type": "COLLATERAL", "signature_type": "3"}
+    for approved in (False, True):
+        await venue.fund("0", approved=approved)
+        await venue.fund("0")
+        _status, balance = await venue.call("GET", "/balance-allowance", **shown)
+        assert all((amount != "0") is approved for amount in balance["allowances"].values())
+        status, answer = await venue.call("POST", "/order", body(owner=venue.key.key))
+        assert (status == 200) is approved
+        assert approved or "allowance is not enough" in answer["error"]
+
+
 async def test_a_restart_ends_by_itself_after_its_post_only_phase(venue):
     await venue.fund("100")
     restart = {"mode": "restarting", "seconds": 2, "post_only_seconds": 3}

@@ -139,6 +139,22 @@ async def test_a_read_is_known_by_its_key_and_a_public_one_by_the_wallet_it_asks
     assert (await venue.get("data", "/v2/activity", user=WALLET))[0] == 500
 
 
+async def test_the_site_and_the_clock_say_what_keeps_a_person_from_trading(venue):
+    region = ("gamma", "/api/geoblock")
+    assert (await venue.get(*region))[1]["blocked"] is False
+    await arm(venue, "region_blocked")
+    await arm(venue, "clock_ahead", seconds=3)
+    assert (await venue.get("clob", "/book"))[0] == 404
+    assert (await venue.get(*region))[1] == {
+        "blocked": True,
+        "ip": "127.0.0.1",
+        "country": "US",
+        "region": "NY",
+    }
+    now_s = venue.clock.now_ms // 1000
+    assert [(await venue.get("clob", "/time"))[1] for _ in range(2)] == [now_s + 3, now_s]
+
+
 def test_a_match_narrows_the_calls_of_a_fault_unless_it_names_a_call_itself():
     faults = Faults()
     faults.arm("http_425", match={"wallet": "0xAb"})
