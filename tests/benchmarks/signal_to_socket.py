@@ -120,6 +120,7 @@ def _floor_turn(deployment: Deployment, floor: Companion, relay: Companion, orde
     given = _given(order, place.signal_id)
     floor.say(given)
     assert floor.hear() == "ready"
+    _rest(relay)  # as cold as execution was at its turn: being told what to send is not part of the way
     said = deployment.say(place, price=order["limit_price"])
     first = relay.hear()
     assert first["salt"] == given["order"]["salt"]

@@ -31,7 +31,7 @@ SAID_WITHIN_S = 1.1
 """The venue tells its time in whole seconds, so an executor may think it half a second earlier; and cells that share a
 window do not all speak at once: on a busy machine a send would be late for its claim, and not begin."""
 AGAIN_AFTER_S = 0.5
-TRIES = 4
+TRIES = 6
 WINDOWS_TRIED = 5
 ASK_MAX = Decimal("0.85")
 HELD_AT_MOST_S = 14.0
@@ -183,9 +183,9 @@ def _wait_for_window(desk: CellDesk, cell: Cell) -> str:
     desk.write_window(window)
     _wait(desk, "the market is read and open", lambda now: now["market"] and now["opened"])
     chance = random.Random(f"{desk.folder}{window['slug']}")
-    look_again_after(
-        SAID_AFTER_S + (0.5 if act_of(cell.point) == "exit" else SAID_WITHIN_S) * chance.random()
-    )
+    # Who sells again or arrives late needs most of the window still before it: near its end there is nobody to trade with.
+    needs_time = act_of(cell.point) == "exit" or cell.answer == "late_arrival"
+    look_again_after(SAID_AFTER_S + (0.5 if needs_time else SAID_WITHIN_S) * chance.random())
     return str(window["winner"])
 
 
