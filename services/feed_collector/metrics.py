@@ -38,6 +38,9 @@ BOOK_S = Histogram(
 BOOKS_IN_DOUBT = Gauge(
     "feed_collector_doubtful_books_ratio", "Share of the followed books that are not continuous."
 )
+CHANGES_LOST = Counter(
+    "feed_collector_lost_changes_total", "Times the venue's hash said that a kept book missed a change."
+)
 RESYNCS = Counter("feed_collector_resyncs_total", "Books read anew after a doubt.", ["result"])
 WINDOWS = Gauge("feed_collector_windows", "Windows in the Book that are open or open soon.")
 LISTINGS_REFUSED = Counter(

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
 
-from services.feed_collector.metrics import BOOKS_IN_DOUBT
+from services.feed_collector.metrics import BOOKS_IN_DOUBT, CHANGES_LOST
 from services.feed_collector.tape import Tape
 from shared.db.queries.books import BookRow
 from shared.domain.books import Book
 from shared.domain.ids import TokenId
 from shared.domain.ticks import PriceTick, Source
 from shared.domain.windows import Window
-from shared.venue.book_keeping import BookState, fold, in_doubt, resynced
+from shared.venue.book_keeping import CHANGE_LOST, BookState, fold, in_doubt, resynced
 from shared.venue.events import BookDelta, BookSnapshot, MarketEvent, TickSizeChange, TopOfBook
 
 WRITE_EVERY_S = 0.05
@@ -135,6 +135,8 @@ class Shelf:
         if bool(before.doubt) != bool(after.doubt):
             self._written_at.pop(token, None)  # a doubt, and its end, wait for nothing
             self._count_doubts()
+        if after.doubt == CHANGE_LOST and not before.doubt:
+            CHANGES_LOST.inc()
         self._note_mid(token, after)
 
     def _note_mid(self, token: TokenId, state: BookState) -> None:

@@ -1,19 +1,24 @@
 """PURE: a token's book kept from snapshot and changes, with doubt (C6).
 
 The channel numbers nothing and repeats nothing, so a lost frame shows only as a contradiction: best prices that differ
-from the kept book's, a bid at or above an ask, a change of the grid. From then on the book is not continuous, and
-nobody trades on it, until the next snapshot, by stream or read anew.
+from the kept book's, a bid at or above an ask, a change of the grid, a hash that is not the kept book's. From then on
+the book is not continuous, and nobody trades on it, until the next snapshot, by stream or read anew.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from shared.domain.books import Book, Level
 from shared.domain.ids import TokenId
 from shared.domain.orders import OrderSide
+from shared.venue.book_seal import Seal, head_of, seal_of
 from shared.venue.events import BookDelta, BookSnapshot, LevelChange, MarketEvent, TickSizeChange, TopOfBook
+
+CHANGE_LOST = "by the venue's hash a change was lost"
+UNSEALED_FOR = timedelta(seconds=30)
+"""After such a doubt the hash is not asked for so long: were it ever made otherwise, no book would be sound again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,12 @@ class BookState:
     snapshot_at: datetime | None = None
     """Source time of the last snapshot: older changes are already in it."""
     doubt: str = "no snapshot yet"
+    condition_id: str = ""
+    seal: Seal | None = None
+    """How the venue hashes this book, proved on a snapshot; None: its hashes say nothing to us."""
+    digest: str = ""
+    """The venue's hash for the moment ``source_at``, to be compared once that moment is over."""
+    unsealed_until: datetime | None = None
 
     @property
     def best_bid(self) -> Decimal | None:
@@ -84,6 +95,7 @@ def resynced(state: BookState, book: Book) -> BookState:
         received_at=book.received_at,
         snapshot_at=book.source_at,
         doubt="",
+        digest="",
     )
     return _uncrossed(snapshot)
 
@@ -92,7 +104,32 @@ def _from_snapshot(state: BookState, event: BookSnapshot) -> BookState:
     if state.source_at is not None and not state.doubt and event.source_at < state.source_at:
         return state  # an older picture, delivered late
     book = Book(state.token_id, event.bids, event.asks, event.source_at, event.received_at)
-    return resynced(replace(state, tick=event.tick or state.tick), book)
+    is_first = bool(state.doubt)
+    kept = resynced(replace(state, tick=event.tick or state.tick, condition_id=event.condition_id), book)
+    if kept.doubt or kept.tick is None or not event.digest:
+        return kept
+    # A whole book needs no proof; it proves that we know how the venue hashes.
+    if is_first:
+        return replace(kept, seal=seal_of(event.digest, _head(kept), kept.tick))
+    return kept if kept.seal is None else replace(kept, seal=kept.seal.found(event.digest, _head(kept)))
+
+
+def _head(state: BookState) -> bytes:
+    assert state.source_at is not None, "a book with a snapshot has a time"
+    return head_of(state.condition_id, state.token_id, state.source_at, state.bids, state.asks)
+
+
+def _proved(state: BookState, event: BookDelta, digest: str) -> BookState:
+    """Return the book of the moment before this change, in doubt if it was not the venue's."""
+    is_over = (state.source_at, state.digest) != (event.source_at, digest)
+    if state.seal is None or state.doubt or not state.digest or not is_over:
+        return state
+    if state.unsealed_until is not None and event.source_at < state.unsealed_until:
+        return state
+    seal = state.seal.found(state.digest, _head(state))
+    if seal is None:
+        return in_doubt(replace(state, unsealed_until=event.source_at + UNSEALED_FOR), CHANGE_LOST)
+    return replace(state, seal=seal)
 
 
 def _changed(state: BookState, changes: list[LevelChange], event: BookDelta) -> BookState:
@@ -100,6 +137,8 @@ def _changed(state: BookState, changes: list[LevelChange], event: BookDelta) -> 
         return state  # nothing to change yet, or the snapshot holds it already
     if event.source_at < state.source_at:
         return in_doubt(state, "a change came out of order")
+    last = changes[-1]
+    state = _proved(state, event, last.digest)
     bids, asks = dict(state.bids), dict(state.asks)
     for change in changes:
         side = bids if change.side is OrderSide.BUY else asks
@@ -107,8 +146,14 @@ def _changed(state: BookState, changes: list[LevelChange], event: BookDelta) -> 
             side[change.price] = change.size
         else:
             side.pop(change.price, None)
-    kept = replace(state, bids=bids, asks=asks, source_at=event.source_at, received_at=event.received_at)
-    last = changes[-1]
+    kept = replace(
+        state,
+        bids=bids,
+        asks=asks,
+        source_at=event.source_at,
+        received_at=event.received_at,
+        digest=last.digest,
+    )
     if last.best_bid is None and last.best_ask is None:
         return _uncrossed(kept)  # the venue left them out, or the book is empty
     return _uncrossed(_compared(kept, last.best_bid, last.best_ask, event.source_at))

@@ -71,6 +71,8 @@ class BookSnapshot:
     tick: Decimal | None
     source_at: datetime
     received_at: datetime
+    digest: str = ""
+    """The venue's hash of this book; empty where none was told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,8 @@ class LevelChange:
     size: Decimal
     best_bid: Decimal | None
     best_ask: Decimal | None
+    digest: str = ""
+    """The venue's hash of the whole book after the last change of this moment."""
 
 
 @dataclass(frozen=True, slots=True)

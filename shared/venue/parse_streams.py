@@ -83,7 +83,13 @@ def _snapshot(item: Mapping[str, Any], received_at: datetime) -> BookSnapshot:
         tick=wire.tick_size,
         source_at=at_millis(wire.timestamp),
         received_at=received_at,
+        digest=_digest(wire.hash),
     )
+
+
+def _digest(word: object) -> str:
+    """Return the hash of a book; nobody's book is refused for lack of it."""
+    return word if isinstance(word, str) else ""
 
 
 def _delta(item: Mapping[str, Any], received_at: datetime) -> BookDelta:
@@ -101,6 +107,7 @@ def _delta(item: Mapping[str, Any], received_at: datetime) -> BookDelta:
                 size=change.size,
                 best_bid=_some_price(change.best_bid),
                 best_ask=_some_price(change.best_ask),
+                digest=_digest(change.hash),
             )
             for change in wire.price_changes
         ),

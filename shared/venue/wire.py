@@ -67,6 +67,7 @@ class WireBook(Wire):
     bids: tuple[WireLevel, ...]
     asks: tuple[WireLevel, ...]
     tick_size: MaybeAmount = None
+    hash: object = None
 
 
 class WireOrder(Wire):

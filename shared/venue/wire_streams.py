@@ -16,6 +16,7 @@ class WireChange(Wire):
     side: Literal["BUY", "SELL"]
     best_bid: MaybeAmount = None
     best_ask: MaybeAmount = None
+    hash: object = None
 
 
 class WirePriceChange(Wire):

@@ -17,7 +17,7 @@ from shared.domain.outcomes import KnownFailure, Success, Unknown
 from shared.domain.trades import FillState
 from shared.domain.windows import FeeSchedule, SettlementRule
 from shared.venue.accounts import order_event
-from shared.venue.book_keeping import BookState, fold
+from shared.venue.book_keeping import CHANGE_LOST, BookState, fold
 from shared.venue.events import (
     BookDelta,
     BookSnapshot,
@@ -232,11 +232,17 @@ def test_user_frames_are_read(recordings, name, event):
     assert found.event == (event or order_event(found.status, found.matched_shares))
 
 
-def test_recorded_sessions_are_read_whole_and_their_books_never_contradict_the_venues_best_prices(recordings):
+def market_sessions(recordings):
+    """The market channel's frames of each recorded session, in order."""
     sessions = defaultdict(list)
     for row in lines(recordings / "raw_ws_20260428" / "raw_messages.jsonl.gz"):
         if row["source"] == "polymarket_clob":
             sessions[row["session"]].append(row)
+    return sessions
+
+
+def test_recorded_sessions_are_read_whole_and_their_books_never_contradict_the_venues_best_prices(recordings):
+    sessions = market_sessions(recordings)
     seen, doubts = Counter(), []
     for rows in sessions.values():
         states: dict[str, BookState] = {}
@@ -259,6 +265,33 @@ def test_recorded_sessions_are_read_whole_and_their_books_never_contradict_the_v
     assert doubts == []
 
 
+def test_a_recorded_change_left_out_is_noticed_by_the_hash_of_the_next_and_a_whole_session_by_none(
+    recordings,
+):
+    found = Counter()
+    for rows in market_sessions(recordings).values():
+        told = defaultdict(list)
+        for row in sorted(rows, key=lambda row: row["seq"]):
+            for event in parse_market_frame(row["payload"], NOW):
+                if isinstance(event, BookSnapshot | BookDelta):
+                    changed = event.changes if isinstance(event, BookDelta) else [event]
+                    for token in {each.token_id for each in changed}:
+                        told[token].append(event)
+        for token, events in told.items():
+            for left_out in (None, *(n for n, event in enumerate(events) if isinstance(event, BookDelta))):
+                state, doubts = BookState(token), set()
+                for event in (each for n, each in enumerate(events) if n != left_out):
+                    state = fold(state, event)
+                    doubts |= {state.doubt} - {""}
+                assert state.seal is not None
+                found["whole" if left_out is None else "cut", *doubts] += 1
+    assert found.keys() == {("whole",), ("cut",), ("cut", CHANGE_LOST)}, found
+    assert found["whole",] > 20
+    assert found["cut", CHANGE_LOST] > 10, (
+        "of most, the next snapshot is there before the next moment is over"
+    )
+
+
 def test_recorded_full_depth_frames_are_read(recordings):
     (path,) = (recordings / "book_l2_btc5m_20260416").glob("raw_frames_*.jsonl.gz")
     events = [
@@ -270,6 +303,7 @@ def test_recorded_full_depth_frames_are_read(recordings):
         if isinstance(event, BookSnapshot):
             state = fold(state or BookState(event.token_id), event)
             assert not state.doubt
+            assert state.seal is not None, "its hash is that of the book, whatever was traded last"
 
 
 def test_recorded_binance_frames_are_read(recordings):

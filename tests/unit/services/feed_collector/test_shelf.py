@@ -1,9 +1,12 @@
 """Books between the market channel and the Book."""
 
+import hashlib
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.feed_collector.shelf import WRITE_EVERY_S, Shelf
 from services.feed_collector.tape import Tape
@@ -11,6 +14,7 @@ from shared.domain.books import Book, Level
 from shared.domain.ids import ConditionId, Instrument, TokenId
 from shared.domain.orders import OrderSide
 from shared.domain.ticks import Source
+from shared.venue.book_seal import Seal, head_of
 from shared.venue.events import BookDelta, BookSnapshot, LastTrade, LevelChange
 from tests.unit.services.feed_collector.test_decide import OPEN_AT, after, window
 
@@ -137,3 +141,31 @@ def test_a_token_no_longer_followed_is_forgotten(shelf):
     assert shelf.take_due(200.0) == []
     shelf.follow({UP: window(), DOWN: window()})
     assert UP in shelf.doubtful()
+
+
+def test_a_change_the_venues_hash_misses_is_counted_and_the_book_read_anew(shelf):
+    def told(event, bids):
+        """The event with the venue's hash of a book of these bids."""
+        sides = [
+            {Decimal(price): Decimal(size) for price, size in side.items()} for side in (bids, {"0.60": "10"})
+        ]
+        head = head_of(CONDITION, UP, event.source_at, *sides)
+        digest = hashlib.sha1(head + Seal("5", "0.01", False, "").tail()).hexdigest()
+        if isinstance(event, BookSnapshot):
+            return replace(event, tick=Decimal("0.01"), digest=digest)
+        return replace(event, changes=tuple(replace(each, digest=digest) for each in event.changes))
+
+    def lost():
+        return REGISTRY.get_sample_value("feed_collector_lost_changes_total")
+
+    before = lost()
+    shelf.apply(told(snapshot(), {"0.40": "10"}), 100.0)
+    shelf.apply(told(change("0.30", "5", seconds=1), {"0.40": "10", "0.30": "5"}), 100.1)
+    shelf.apply(
+        told(change("0.20", "5", seconds=2), {"0.40": "10", "0.30": "5", "0.10": "9", "0.20": "5"}), 100.2
+    )
+    assert (lost(), UP in shelf.doubtful()) == (before, False)
+    shelf.apply(change("0.21", "5", seconds=3), 100.3)
+    assert (lost(), UP in shelf.doubtful()) == (before + 1, True)
+    shelf.apply(change("0.22", "5", seconds=4), 100.4)
+    assert lost() == before + 1, "once a doubt"

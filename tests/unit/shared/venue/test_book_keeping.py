@@ -6,8 +6,9 @@ from hypothesis import given, strategies
 
 from shared.domain.books import Book, Level
 from shared.domain.orders import OrderSide
-from shared.venue.book_keeping import BookState, fold, in_doubt, resynced
+from shared.venue.book_keeping import CHANGE_LOST, UNSEALED_FOR, BookState, fold, in_doubt, resynced
 from shared.venue.events import BookDelta, BookSnapshot, LastTrade, LevelChange, TickSizeChange, TopOfBook
+from tests.unit.shared.venue.test_book_seal import digest
 from tests.unit.shared.venue.venue_values import CONDITION, NOW, OTHER_TOKEN, TOKEN
 
 CENT = Decimal("0.01")
@@ -158,3 +159,91 @@ def test_a_book_without_a_lost_frame_is_never_in_doubt_and_one_with_a_lost_best_
     if (lossy.best_bid, lossy.best_ask) != (max(bids), min(asks)) and lost < len(changes) - 1:
         told = fold(lossy, TopOfBook(TOKEN, max(bids), min(asks), at(99), at(99)))
         assert told.doubt
+
+
+class Venue:
+    """A book at the venue, whose frames carry its hash."""
+
+    def __init__(self, *, last_trade="0.500", **kind):
+        self.bids = {Decimal("0.50"): Decimal(5), Decimal("0.49"): Decimal(9)}
+        self.asks = {Decimal("0.52"): Decimal(5)}
+        self.last_trade, self.kind = last_trade, kind
+
+    def digest(self, seconds):
+        timestamp = str(int(at(seconds).timestamp() * 1000))
+        return digest(self.bids, self.asks, last_trade=self.last_trade, timestamp=timestamp, **self.kind)
+
+    def snapshot(self, seconds=0):
+        sides = levels(*self.bids.items()), levels(*self.asks.items())
+        moment = at(seconds)
+        return BookSnapshot(TOKEN, CONDITION, *sides, CENT, moment, moment, self.digest(seconds))
+
+    def far_bid(self, price, size, seconds, *, told=None):
+        """A change far behind the best bid; ``told`` is the hash it carries, else that of the book after it."""
+        self.bids[Decimal(price)] = Decimal(size)
+        change = LevelChange(
+            TOKEN, OrderSide.BUY, Decimal(price), Decimal(size), Decimal("0.50"), Decimal("0.52"),
+            told or self.digest(seconds),
+        )  # fmt: skip
+        return BookDelta(CONDITION, (change,), at(seconds), at(seconds))
+
+
+def test_a_change_lost_behind_the_best_price_is_found_once_the_next_moment_is_over():
+    venue = Venue()
+    state = after(venue.snapshot(), venue.far_bid("0.10", 7, 1))
+    venue.far_bid("0.11", 3, 2)  # nobody hears of it
+    state = fold(state, venue.far_bid("0.12", 4, 3))
+    assert not state.doubt, "that moment may not be over"
+    state = fold(state, venue.far_bid("0.13", 5, 4))
+    assert state.doubt == CHANGE_LOST
+    anew = fold(state, venue.snapshot(5))
+    assert (anew.doubt, anew.book().bids[-1].size) == ("", Decimal(7))
+
+
+def test_the_changes_of_one_moment_carry_the_hash_of_the_last_of_them():
+    venue = Venue()
+    events = [venue.snapshot()]
+    last = Venue()
+    for price in ("0.10", "0.11", "0.12"):
+        last.bids[Decimal(price)] = Decimal(1)
+    events += [venue.far_bid(price, 1, 1, told=last.digest(1)) for price in ("0.10", "0.11", "0.12")]
+    assert not after(*events, venue.far_bid("0.13", 1, 2)).doubt
+    without_one = after(*events[:2], *events[3:], venue.far_bid("0.14", 1, 2))
+    assert without_one.doubt == CHANGE_LOST
+
+
+def test_a_trade_between_two_changes_is_none_of_the_books_doubt():
+    venue = Venue()
+    events = [venue.snapshot(), venue.far_bid("0.10", 7, 1)]
+    venue.last_trade = "0.610"
+    events += [venue.far_bid("0.11", 7, 2), venue.far_bid("0.12", 7, 3)]
+    assert not after(*events).doubt
+
+
+@pytest.mark.parametrize("venue", [Venue(min_order_size="17"), Venue(last_trade="none")])
+def test_hashes_made_otherwise_than_we_know_say_nothing(venue):
+    events = [venue.snapshot(), venue.far_bid("0.10", 7, 1)]
+    venue.far_bid("0.11", 3, 2)
+    assert not after(*events, venue.far_bid("0.12", 4, 3), venue.far_bid("0.13", 5, 4)).doubt
+
+
+def test_after_such_a_doubt_the_hash_is_not_asked_for_half_a_minute():
+    """Were the hash ever made otherwise, no book would be sound again."""
+    venue = Venue()
+    state = after(venue.snapshot(), venue.far_bid("0.10", 7, 1, told="f" * 40), venue.far_bid("0.11", 7, 2))
+    assert state.doubt == CHANGE_LOST
+    state = fold(state, venue.snapshot(3))
+    quiet_s = 2 + UNSEALED_FOR.total_seconds()
+    state = fold(
+        fold(state, venue.far_bid("0.12", 7, 4, told="e" * 40)), venue.far_bid("0.13", 7, quiet_s - 1)
+    )
+    assert not state.doubt
+    state = fold(state, venue.far_bid("0.14", 7, quiet_s, told="d" * 40))
+    assert fold(state, venue.far_bid("0.15", 7, quiet_s + 1)).doubt == CHANGE_LOST
+
+
+def test_a_frame_without_a_hash_is_taken_as_before():
+    venue = Venue()
+    state = after(venue.snapshot(), delta("BUY", "0.10", 7, "0.50", "0.52"), venue.far_bid("0.11", 7, 2))
+    assert not state.doubt
+    assert fold(state, delta("BUY", "0.12", 7, "0.50", "0.52", seconds=3)).doubt == CHANGE_LOST
