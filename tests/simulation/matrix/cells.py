@@ -98,7 +98,8 @@ def pairs(seed: int, count: int) -> list[Cell]:
 def _after(point: str) -> list[str]:
     """Return the points the recovery from a blow is sure to pass."""
     found = [*_SECOND_ALWAYS, *(() if is_of_reconciler(point) else _SECOND_AFTER_EXECUTION * 2)]
-    over = "redeem." in point or point == "settle.recorded"
+    # A repair waits for executors that are held away, and the window may be settled before it.
+    over = "redeem." in point or point in {"settle.recorded", "reconcile.repaired"}
     return [each for each in found if each != point and not (over and each.startswith("settle."))]
 
 

@@ -72,11 +72,14 @@ class Server:
         return False
 
     def revive(self) -> None:
-        """Start it again at the same address; what its killed processes still hold may take a moment to go."""
+        """Start it again at the same address.
+
+        What its killed processes still hold may take a moment to go, and a second blow may meet it as it comes up.
+        """
         for attempt in itertools.count(1):
             try:
                 self.running = embedded.start(self.data_dir, port=self.port, durable=False)
-            except embedded.EmbeddedFailed:
+            except (embedded.EmbeddedFailed, psycopg.OperationalError):
                 if attempt > 20:
                     raise
                 look_again_after(0.1)
