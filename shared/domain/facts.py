@@ -122,6 +122,8 @@ class LossFacts:
     daily_pnl_usdc: Decimal
     day_start_usdc: Decimal
     """Equity at the day's start: what the daily drawdown is a fraction of."""
+    strategy_stop_usdc: Decimal | None = None
+    """The limit at which this strategy was stopped in the session or day that runs; None is a fact: it was not."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -262,6 +262,13 @@ def _day_limit(facts: GateFacts) -> Decimal | None:
     return facts.losses.day_start_usdc * facts.controls.daily_drawdown
 
 
+def _not_stopped(facts: GateFacts, _limits: Limits) -> _Finding:
+    """Find that the strategy was not stopped at the limit in force: a higher one lifts the stop (R8)."""
+    stop, limit = _of(facts.losses, "strategy_stop_usdc"), _of(facts.controls, "max_strategy_loss_usdc")
+    passed = facts.losses is not None and limit is not None and (stop is None or stop < limit)
+    return _Finding(passed, "never" if facts.losses is not None and stop is None else stop, limit)
+
+
 def _balance_fresh(facts: GateFacts, limits: Limits) -> _Finding:
     """Find that the balance is young, and was asked for after our last trade: an older one still shows spent money."""
     read_at, last_trade = _of(facts.balance, "read_at"), _of(facts.history, "last_trade_at")
@@ -319,6 +326,7 @@ RULES: tuple[tuple[str, Refusal, _Judge], ...] = (
         _R.STRATEGY_NOT_ALLOWED,
         lambda f, _: _allowed(_of(f.controls, "allowed_strategies"), f.signal.strategy_id),
     ),
+    ("strategy_loss", _R.STRATEGY_STOPPED, _not_stopped),
     ("clock", _R.CLOCK_OFF, _own_clock),
     ("primary_feed", _R.FEED_STALE, lambda f, ls: _fresh(f, f.primary_feed_at, ls, ls.primary_feed_age_max)),
     ("book_feed", _R.FEED_STALE, lambda f, ls: _fresh(f, _of(f.book, "received_at"), ls, ls.book_age_max)),

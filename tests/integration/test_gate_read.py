@@ -210,6 +210,52 @@ async def test_what_was_entered_held_and_lost_is_counted(desk: Desk, session: Lo
     assert elsewhere.losses.day_start_usdc == 100
 
 
+async def test_a_stop_is_read_of_its_strategy_while_its_session_or_day_runs(
+    desk: Desk, session: LockSession
+) -> None:
+    """What the claim refuses under its lock, the gate names before it, with the limit that was lost (R8)."""
+
+    async def stop_read() -> Decimal | None:
+        losses = (await read(session, desk.signal(desk.window()))).losses
+        assert losses is not None
+        return losses.strategy_stop_usdc
+
+    async def refused() -> str | None:
+        signal = desk.signal(desk.window())
+        order = Jsonb(desk.order(signal))
+        row = await session.call(
+            "SELECT refused FROM claim_entry(%s, %s, %s, 'body', '{}')", (session.epoch, signal, order)
+        )
+        found: str | None = row["refused"]
+        return found
+
+    def stop(scope: str, pnl: int) -> None:
+        ask = "SELECT stop_strategy(%s, %s, 'canary', %s, %s)"
+        assert desk.do("risk_monitor", ask, desk.account, desk.mode, scope, pnl)
+
+    assert await stop_read() is None
+    desk.do("operator", "SELECT open_session(%s, %s, 'alice')", desk.account, desk.mode)
+    stop("SESSION", -10)
+    assert await stop_read() == 10
+    assert await refused() == "STRATEGY_STOPPED"
+    desk.control("max_strategy_loss", "12")
+    stop("DAY", -12)
+    assert await stop_read() == 12, "the highest limit it lost is the one a person must raise"
+    desk.owner.execute("UPDATE strategy_stops SET day = day - 1 WHERE day IS NOT NULL")
+    assert await stop_read() == 10, "yesterday's is over"
+    desk.do("operator", "SELECT open_session(%s, %s, 'alice')", desk.account, desk.mode)
+    assert await stop_read() is None, "so is that of a session that was closed"
+    assert await refused() is None
+    stop("SESSION", -12)
+    desk.owner.execute("UPDATE sessions SET opened_by = 'day', day = day - 1 WHERE closed_at IS NULL")
+    assert await stop_read() is None, "and that of a day's own session"
+    desk.owner.execute("UPDATE sessions SET day = day + 1 WHERE closed_at IS NULL")
+    assert await stop_read() == 12
+    for column, value in (("strategy_id", "other"), ("mode", "DRY_RUN")):
+        desk.owner.execute(f"UPDATE strategy_stops SET {column} = %s", [value])
+        assert await stop_read() is None, "another's is none of ours"
+
+
 async def test_an_unknown_order_blocks_its_window_alone(desk: Desk, session: LockSession) -> None:
     window = desk.window()
     _, order = await enter(desk, session, window)

@@ -88,6 +88,10 @@ SELECT clock_timestamp() AS now, s.signal_id, s.account_id, s.mode, s.strategy_i
        (SELECT coalesce(sum(booked_reserved + booked_positions), 0) FROM positions x WHERE x.account_id = s.account_id
           AND x.mode = s.mode AND x.window_id = s.window_id) AS held_usdc,
        coalesce(z.realized_usdc, 0) AS session_realized,
+       (SELECT max(t.limit_usdc) FROM strategy_stops t LEFT JOIN sessions y USING (session_id)
+         WHERE t.account_id = s.account_id AND t.mode = s.mode AND t.strategy_id = s.strategy_id
+           AND (t.day = (clock_timestamp() AT TIME ZONE 'UTC')::date OR (y.closed_at IS NULL
+             AND (y.opened_by <> 'day' OR y.day = (clock_timestamp() AT TIME ZONE 'UTC')::date)))) AS strategy_stop,
        coalesce(u.unrealized, 0) AS unrealized, coalesce(d.realized, 0) AS day_realized, l.cash, l.equity,
        v.balance AS venue_usdc, v.read_at AS venue_read_at
   FROM signals s
@@ -252,4 +256,5 @@ def _losses(row: Any) -> LossFacts | None:
         session_pnl_usdc=row.session_realized + row.unrealized,
         daily_pnl_usdc=row.day_realized + row.unrealized,
         day_start_usdc=row.equity - row.day_realized,
+        strategy_stop_usdc=row.strategy_stop,
     )

@@ -113,7 +113,10 @@ PASSING = GateFacts(
         free_capital_usdc=Decimal("1.07"),
     ),
     losses=LossFacts(
-        session_pnl_usdc=Decimal("-19.99"), daily_pnl_usdc=Decimal("-4.99"), day_start_usdc=Decimal(100)
+        session_pnl_usdc=Decimal("-19.99"),
+        daily_pnl_usdc=Decimal("-4.99"),
+        day_start_usdc=Decimal(100),
+        strategy_stop_usdc=Decimal("9.99"),
     ),
     balance=BalanceFacts(amount_usdc=Decimal("1.07"), read_at=ago(seconds=10)),
     deadman=DeadmanFacts(resting=True, beaten_at=ago(seconds=10)),
@@ -168,6 +171,8 @@ BROKEN = [
     ("instrument", with_("controls", allowed_instruments=frozenset())),
     ("strategy", with_("controls", allowed_strategies=frozenset({"other"}))),
     ("strategy", with_("controls", allowed_strategies=frozenset())),
+    ("strategy_loss", with_("losses", strategy_stop_usdc=Decimal(10))),
+    ("strategy_loss", with_("controls", max_strategy_loss_usdc=Decimal("9.99"))),
     ("clock", replace(PASSING, own_offset=timedelta(milliseconds=250) + TICK)),
     ("clock", replace(PASSING, own_offset=timedelta(milliseconds=-250) - TICK)),
     ("clock", replace(PASSING, venue_offset=timedelta(milliseconds=900) + TICK)),
@@ -233,6 +238,7 @@ BROKEN_PARTS = [
                 "signal_age",
                 "instrument",
                 "strategy",
+                "strategy_loss",
                 "cooldown",
                 "anti_flip",
                 "position_cap",
@@ -261,7 +267,7 @@ BROKEN_PARTS = [
             *("instrument_exposure", "deployed", "capital"),
         ],
     ),
-    ("losses", ["session_loss", "daily_loss"]),
+    ("losses", ["strategy_loss", "session_loss", "daily_loss"]),
     ("balance", ["balance_age", "balance"]),
     ("proposal", ["order", "exposure", "instrument_exposure", "deployed", "capital", "balance", "price"]),
 ]
@@ -298,10 +304,7 @@ def test_every_rule_is_broken_by_a_row_above():
 
 
 def test_every_refusal_but_the_claims_own_has_a_rule():
-    assert {refusal for _, refusal, _ in RULES} == set(Refusal) - {
-        Refusal.SERIALIZATION_CONFLICT,
-        Refusal.STRATEGY_STOPPED,
-    }
+    assert {refusal for _, refusal, _ in RULES} == set(Refusal) - {Refusal.SERIALIZATION_CONFLICT}
 
 
 def test_with_everything_broken_the_order_of_the_rules_decides():
@@ -322,6 +325,10 @@ def test_with_everything_broken_the_order_of_the_rules_decides():
 
 def test_never_having_entered_or_traded_holds_nothing_back():
     assert gate(replace(PASSING, history=HistoryFacts()), LIMITS).passed
+
+
+def test_a_strategy_that_was_never_stopped_is_not_held_back():
+    assert gate(with_("losses", strategy_stop_usdc=None), LIMITS).passed
 
 
 def test_nothing_resting_needs_no_dead_man():
