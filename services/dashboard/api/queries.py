@@ -5,13 +5,13 @@ from typing import Any
 
 from sqlalchemy import text
 
+from services.dashboard.api.capture.queries import read_capture, read_feeds
 from services.dashboard.api.schemas import (
     AccountScreen,
     AlertScreen,
     BookTop,
     EventScreen,
     ExecutorScreen,
-    FeedScreen,
     OrderScreen,
     Overview,
     PnlPoint,
@@ -61,10 +61,6 @@ SELECT w.window_id, instrument, w.state, opens_at, closes_at, strike, our_direct
   LEFT JOIN books_now u ON u.token_id = w.up_token LEFT JOIN books_now d ON d.token_id = w.down_token
  ORDER BY w.opens_at, w.window_id
 """
-_FEEDS = """
-SELECT feed, symbol, last_price AS price, stale_since IS NOT NULL AS stale, ticks,
-       round(extract(epoch FROM clock_timestamp() - last_received_at)::numeric, 3) AS age_s FROM feed_status ORDER BY symbol, feed
-"""
 _POSITIONS = """
 SELECT position_id, p.account_id AS account, p.mode, strategy_id AS strategy, p.window_id, w.opens_at AS window_opens_at, side, p.state, opened_at,
        bought_shares - sold_shares AS shares, bought_usdc AS cost,
@@ -112,7 +108,8 @@ async def read_overview(tx: Tx) -> Overview:
         read_at=await tx.scalar(text("SELECT clock_timestamp()")),
         accounts=[AccountScreen(**row) for row in await _rows(tx, _ACCOUNTS)],
         windows=[_window(row) for row in windows],
-        feeds=[FeedScreen(**row) for row in await _rows(tx, _FEEDS)],
+        feeds=await read_feeds(tx),
+        capture=await read_capture(tx),
         positions=[PositionScreen(**row) for row in await _rows(tx, _POSITIONS, limit=POSITIONS_SHOWN)],
         orders=[OrderScreen(**row) for row in await _rows(tx, _ORDERS, limit=ORDERS_SHOWN)],
         events=[EventScreen(**row) for row in await _rows(tx, _EVENTS, limit=EVENTS_SHOWN)],

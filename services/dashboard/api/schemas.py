@@ -6,6 +6,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from services.dashboard.api.capture.schemas import CaptureScreen, FeedScreen
+
 
 @dataclass(frozen=True, slots=True)
 class AccountScreen:
@@ -59,18 +61,6 @@ class WindowScreen:
     winner: str | None
     our_direction: str | None
     tainted: bool
-
-
-@dataclass(frozen=True, slots=True)
-class FeedScreen:
-    """One feed of one symbol."""
-
-    feed: str
-    symbol: str
-    price: Decimal | None
-    age_s: Decimal | None
-    stale: bool
-    ticks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +170,7 @@ class Overview:
     accounts: Sequence[AccountScreen]
     windows: Sequence[WindowScreen]
     feeds: Sequence[FeedScreen]
+    capture: CaptureScreen
     positions: Sequence[PositionScreen]
     orders: Sequence[OrderScreen]
     events: Sequence[EventScreen]

@@ -116,9 +116,57 @@ function service(each) {
   return make("li", {}, make("span", { class: `lamp${dead ? " dead" : each.healthy ? "" : " old"}` }, each.service),
     make("span", {}, dead ? `silent for ${duration(Number(each.age_s) * 1000)}` : each.healthy ? `${Number(each.age_s).toFixed(1)} s ago` : "not fit"));
 }
+// A share is a count by a count: money is not touched. "100 %" is said of what is whole, not of what rounds to it.
+const percent = (share) => (share.expected ? `${Math.min(100, Math.floor((1000 * share.received) / share.expected) / 10)} %` : "–");
+const quality = (share) => (share.received >= share.expected ? "" : share.received >= 0.95 * share.expected ? "part" : "poor");
+function shareOf(each) {
+  return make("i", { class: `${quality(each)}${each.tainted ? " tainted" : ""}`,
+    title: `${each.window_id}: ${each.received} of ${each.expected}${each.tainted ? ", a silence fell into it" : ""}` });
+}
 function feed(each) {
-  const age = `${Number(each.age_s).toFixed(1)} s`;
-  return make("tr", {}, cell(each.feed), cell(each.symbol), cell(cents(each.price), "n"), cell(age, each.stale ? "n loss" : Number(each.age_s) < 2 ? "n gain" : "n warn"));
+  const age = Number(each.age_s), last = each.windows.at(-1);
+  const count = (number) => cell(String(number), number ? "n warn" : "n");
+  return make("tr", {}, cell(each.feed), cell(each.symbol), cell(cents(each.price), "n price"),
+    cell(`${age.toFixed(1)} s`, each.stale || age > 5 ? "n loss" : age < 2 ? "n gain" : "n warn"),
+    cell(each.per_second === null ? "–" : Number(each.per_second).toFixed(1), "n"),
+    make("td", {}, make("div", { class: "shares" }, ...each.windows.map(shareOf))),
+    last ? cell(percent(last), quality(last) ? "n warn" : "n") : cell("–", "n"),
+    count(each.out_of_order), count(each.duplicates), count(each.malformed));
+}
+
+// One line of a list: a lamp (good, old, dead), what it is of, its figure, and what else there is to say.
+function fact(lamp, name, figure, ...more) {
+  return make("li", {}, make("span", { class: `lamp ${lamp}` }, name), make("span", {}, figure), ...more.map((each) => make("small", {}, each)));
+}
+const titled = (title, ...lines) => [make("li", {}, make("span", { class: "title" }, title)), ...lines];
+
+function drawCapture(capture) {
+  const waiting = capture.waiting, settled = capture.settled, tokens = capture.tokens;
+  const day = capture.gaps_of_day ? `${capture.gaps_of_day} in a day, the longest ${duration(Number(capture.longest_gap_s) * 1000)}` : "none in a day";
+  const lost = waiting && (waiting.dropped || waiting.put_aside);
+  $("whole").replaceChildren(...titled("recording",
+    fact(capture.gaps.length ? "dead" : "", "gaps", capture.gaps.length ? `${capture.gaps.length} open` : "none open", day),
+    ...capture.gaps.map((each) => fact("dead", `${each.feed} ${each.symbol}`, `silent for ${duration(Number(each.lasts_s) * 1000)}`)),
+    ...capture.snapshots.map((each) => fact(Number(each.per_second) < 0.9 * each.wanted ? "old" : "", `books of ${each.symbol}`,
+      each.per_second === null ? "–" : `${Number(each.per_second).toFixed(1)} of ${each.wanted} lines a second`)),
+    fact(waiting === null ? "dead" : lost ? "old" : "", "not stored", waiting === null ? "no collector beats" : `${waiting.queued} wait`,
+      ...(lost ? [`${waiting.dropped} dropped, ${waiting.put_aside} batches put aside`] : []))));
+  const told = settled.agreed + settled.differed;
+  const unsure = [[settled.undecided, "undecided"], [settled.unjudged, "not judged"], [settled.unresolved, "UNRESOLVED"]].filter(([number]) => number);
+  $("judged").replaceChildren(...titled("windows, last day",
+    fact(settled.differed ? "dead" : settled.unresolved ? "old" : "", "settled as we would", `${settled.agreed} of ${told}`,
+      ...(unsure.length ? [unsure.map(([number, word]) => `${number} ${word}`).join(", ")] : []), ...settled.differing),
+    fact(capture.tainted_of_day ? "old" : "", "tainted by a silence", `${capture.tainted_of_day} of ${capture.windows_of_day}`,
+      ...capture.tainted_by.map((each) => `${each.windows} by ${each.feed}`)),
+    fact(capture.without_ids.length ? "dead" : "", "without condition id", capture.without_ids.length ? String(capture.without_ids.length) : "none", ...capture.without_ids),
+    fact(tokens.differing.length ? "dead" : tokens.validated < tokens.due ? "old" : "", "token ids validated",
+      `${tokens.validated} of ${tokens.due}${tokens.oldest_s === null ? "" : ` · ${Number(tokens.oldest_s).toFixed(0)} s ago`}`, ...tokens.differing)));
+  $("clocks").replaceChildren(...titled("clocks, against the database's", ...capture.clocks.map((each) =>
+    fact(each.off ? "dead" : Number(each.age_s) > 30 ? "old" : "", each.source, `${Number(each.offset_ms).toFixed(0)} ± ${Number(each.error_ms).toFixed(0)} ms`))));
+  const full = (used, size) => (used > 0.8 * size ? "dead" : "");
+  $("pools").replaceChildren(...titled("database connections in use", ...capture.pools.map((each) =>
+    fact(full(each.used, each.size), each.service === each.instance ? each.service : `${each.service} ${each.instance}`, `${each.used} of ${each.size}`)),
+    fact(full(capture.server_used, capture.server_size), "the server", `${capture.server_used} of ${capture.server_size}`)));
 }
 
 function draw() {
@@ -139,7 +187,8 @@ function draw() {
   if (!newest.windows.length) $("windows").append(make("p", { class: "empty" }, "no window is known yet"));
   rows("positions", newest.positions.map(position), 8, "none yet");
   rows("orders", newest.orders.map(order), 8, "none yet");
-  rows("feeds", newest.feeds.filter((each) => each.age_s !== null).map(feed), 4, "no feed has spoken yet");
+  rows("feeds", newest.feeds.filter((each) => each.age_s !== null).map(feed), 10, "no feed has spoken yet");
+  drawCapture(newest.capture);
   $("events").replaceChildren(...newest.events.map(event));
   $("services").replaceChildren(...newest.services.map(service));
   $("signals").replaceChildren(...Object.entries(newest.signals).map(([what, times]) => make("li", {}, make("span", {}, what.replaceAll("_", " ").toLowerCase()), make("span", {}, String(times)))));

@@ -9,18 +9,19 @@ from rich.console import Console
 from deploy.local.demo_panels import Course, draw
 from deploy.local.demo_screen import PlainScreen, save_picture
 from deploy.local.processes import Program, Watched
+from services.dashboard.api.capture.schemas import FeedScreen
 from services.dashboard.api.schemas import (
     AccountScreen,
     BookTop,
     EventScreen,
     ExecutorScreen,
-    FeedScreen,
     OrderScreen,
     Overview,
     PositionScreen,
     ServiceScreen,
     WindowScreen,
 )
+from tests.unit.services.dashboard.api.samples import NOTHING_CAPTURED
 
 NOW = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
 OPENS = NOW - timedelta(seconds=30)
@@ -109,6 +110,7 @@ OVERVIEW = Overview(
     accounts=[ACCOUNT],
     windows=[WINDOW],
     feeds=[FeedScreen("chainlink", "BTC", Decimal("76969.5"), Decimal("0.3"), stale=False, ticks=9)],
+    capture=NOTHING_CAPTURED,
     positions=[POSITION],
     orders=[ORDER],
     events=[EVENT],

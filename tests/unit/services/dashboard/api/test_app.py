@@ -7,6 +7,7 @@ import pytest
 from services.dashboard.api.app import create_app
 from services.dashboard.api.overviews import BookUnreadable
 from services.dashboard.api.schemas import Overview, PnlPoint
+from tests.unit.services.dashboard.api.samples import NOTHING_CAPTURED
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 OVERVIEW = Overview(
@@ -14,6 +15,7 @@ OVERVIEW = Overview(
     accounts=[],
     windows=[],
     feeds=[],
+    capture=NOTHING_CAPTURED,
     positions=[],
     orders=[],
     events=[],
