@@ -23,6 +23,7 @@ from shared.db.queries import (
 from shared.domain.books import Book
 from shared.domain.breaker import TripReason
 from shared.domain.cancels import CancelAnswer, Resting
+from shared.domain.clocks import MeasuredClock
 from shared.domain.facts import MarketFacts
 from shared.domain.ids import AccountId, OrderId, RedemptionId, SignalId, TokenId, WindowId
 from shared.domain.modes import Mode
@@ -317,11 +318,11 @@ async def keep_heartbeat(
 
 async def preflight_facts(
     database: Database, accounts: list[AccountId]
-) -> tuple[TokenId | None, dict[AccountId, Decimal]]:
-    """Return a token to ask about, and what a position of each account may cost, USDC."""
+) -> tuple[TokenId | None, dict[AccountId, Decimal], list[MeasuredClock]]:
+    """Return a token to ask about, what a position of each account may cost, USDC, and the clocks as measured."""
 
-    async def read(tx: Tx) -> tuple[TokenId | None, dict[AccountId, Decimal]]:
+    async def read(tx: Tx) -> tuple[TokenId | None, dict[AccountId, Decimal], list[MeasuredClock]]:
         caps = {account: await preflight.position_cap_usdc(tx, account) for account in accounts}
-        return await preflight.any_token(tx), caps
+        return await preflight.any_token(tx), caps, await preflight.measured_clocks(tx)
 
     return await database.retry_read(read)

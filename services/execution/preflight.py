@@ -59,7 +59,7 @@ async def _look(
     settings: ExecutionSettings, database: Database, executors: Executors, clock: Clock
 ) -> tuple[Finding, ...]:
     accounts = []
-    token, caps = await actions.preflight_facts(database, executors.live_accounts())
+    token, caps, clocks = await actions.preflight_facts(database, executors.live_accounts())
     for account, access in _access(settings, executors).items():
         accounts.append(
             await account_standing(
@@ -76,6 +76,7 @@ async def _look(
             database=await database_footing(settings.database_url, clock),
             venue=await venue_standing(settings.venue_urls, clock),
             accounts=accounts,
+            clocks=clocks,
         )
     )
 

@@ -76,7 +76,7 @@ async def setup(process: Process[CollectorSettings]) -> Wiring:
     ground = Ground(settings, clock, chance, database, reading, tape, shelf, watch, market)
     collector = Collector(settings, database, reading, tape, shelf, watch, clock, market)
     recorder = CloseRecorder(database, tape, shelf, watch, clock)
-    quality = Quality(database, tape, watch, clock, keeper.expected)
+    quality = Quality(database, tape, shelf, watch, clock, keeper.expected)
     loops = [
         *feed_loops(ground),
         Loop("write_ticks", writer.run, drain_s=DRAIN_S),

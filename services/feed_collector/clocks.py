@@ -6,15 +6,8 @@ from decimal import Decimal
 
 from services.feed_collector.decide import milliseconds
 
-OFF_MS = Decimal(1000)
-"""Beyond this a person is told, and LIVE does not start."""
 KEPT_FOR = timedelta(seconds=60)
 _MICROSECOND = timedelta(microseconds=1)
-
-
-def clock_is_off(offset_ms: Decimal, error_ms: Decimal) -> bool:
-    """Return whether a clock is more than a second off, whatever its measurement's error."""
-    return abs(offset_ms) - error_ms > OFF_MS
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ or wrong.
 """
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -34,6 +35,19 @@ class KnownLag:
 
 
 @dataclass(frozen=True, slots=True)
+class Quoted:
+    """What the token that wins if the prediction is right was quoted at: USDC per share, and USDC offered near it."""
+
+    price: Decimal
+    spread: Decimal | None
+    depth_usdc: Decimal
+
+
+Quote = Callable[[Instrument, Side, datetime], Quoted | None]
+"""What the market says at this moment of a side of the window that runs; None without a window or a sound book."""
+
+
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """One expectation; the outcome is None until the oracle moved or was waited for in vain."""
 
@@ -44,6 +58,7 @@ class Prediction:
     move_pct: Decimal
     direction: Side
     lag: KnownLag
+    quoted: Quoted | None = None
     ended_at: datetime | None = None
     oracle_then: Decimal | None = None
     outcome: Side | None = None
@@ -66,6 +81,7 @@ class _Market:
 class Predictions:
     """At most one open expectation an instrument, and what was made or ended since last asked."""
 
+    quote: Quote = field(default=lambda *_: None)
     _markets: dict[Instrument, _Market] = field(default_factory=dict)
     _news: deque[Prediction] = field(default_factory=lambda: deque(maxlen=PENDING_MAX))
 
@@ -112,7 +128,14 @@ class Predictions:
             return
         direction = Side.UP if move_pct > 0 else Side.DOWN
         market.open = Prediction(
-            tick.instrument, tick.received_at, tick.price, oracle_price, move_pct, direction, market.lag
+            instrument=tick.instrument,
+            made_at=tick.received_at,
+            spot_price=tick.price,
+            oracle_price=oracle_price,
+            move_pct=move_pct,
+            direction=direction,
+            lag=market.lag,
+            quoted=self.quote(tick.instrument, direction, tick.received_at),
         )
         self._news.append(market.open)
 

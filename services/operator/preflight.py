@@ -81,4 +81,5 @@ async def _look(database: Database, settings: OperatorVenueSettings) -> tuple[Fi
         for account, access in settings.account_access.items()
     ]
     footing = await database_footing(settings.database_url, clock)
-    return examine(Preflight(footing, await venue_standing(settings.venue_urls, clock), accounts))
+    venue = await venue_standing(settings.venue_urls, clock)
+    return examine(Preflight(footing, venue, accounts, await database.retry_read(book.measured_clocks)))

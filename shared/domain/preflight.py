@@ -9,6 +9,7 @@ from datetime import timedelta
 from decimal import Decimal
 
 from shared.domain.amounts import MARKETABLE_MIN_USDC
+from shared.domain.clocks import MeasuredClock
 from shared.domain.ids import AccountId
 
 DEPOSIT_WALLET = 3
@@ -82,11 +83,13 @@ class Preflight:
     database: DatabaseFooting
     venue: VenueStanding
     accounts: Sequence[AccountStanding]
+    clocks: Sequence[MeasuredClock] = ()
+    """As the feed collector last measured them; empty while none runs, and then nothing is entered either."""
 
 
 def examine(read: Preflight) -> tuple[Finding, ...]:
     """Return every check, passed or not, in the order a person would look."""
-    findings = [*_database(read.database), *_venue(read.venue)]
+    findings = [*_database(read.database), *_venue(read.venue), _exchanges(read.clocks)]
     if not read.accounts:
         findings.append(Finding("accounts", ok=False, found="none", advice="give the credentials of one"))
     for account in read.accounts:
@@ -142,6 +145,17 @@ def _venue(venue: VenueStanding) -> Iterator[Finding]:
         offset is not None and abs(offset) <= VENUE_OFFSET_MAX_S,
         _said(venue.unread, "clock", f"{offset} s ahead of ours"),
         "let this machine keep time with NTP: no entry goes out beyond one second",
+    )
+
+
+def _exchanges(clocks: Sequence[MeasuredClock]) -> Finding:
+    off = [f"{each.source} is {each.offset_ms:+.0f} ms off" for each in clocks if each.is_off]
+    fine = f"{len(clocks)} measured within a minute" if clocks else "no collector has measured them yet"
+    return Finding(
+        "feeds' clocks",
+        not off,
+        ", ".join(off) or fine,
+        "let this machine keep time with NTP; if it does, that feed is late, and nothing may be decided by it",
     )
 
 

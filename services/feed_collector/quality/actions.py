@@ -6,6 +6,7 @@ from functools import partial
 
 from shared.db.engine import Database
 from shared.db.queries import divergences, lag_signals, quality
+from shared.domain.clocks import MeasuredClock
 from shared.domain.ids import Instrument
 from shared.domain.ticks import Source
 from shared.domain.windows import Window
@@ -28,7 +29,7 @@ async def read_database_clock(database: Database) -> datetime:
     return await database.retry_read(quality.read_clock)
 
 
-async def write_clocks(database: Database, rows: Sequence[quality.ClockRow]) -> None:
+async def write_clocks(database: Database, rows: Sequence[MeasuredClock]) -> None:
     """Write how far every clock is from the database's (C13)."""
     async with database.begin() as tx:
         await quality.write_clocks(tx, rows)

@@ -7,12 +7,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 
 from services.feed_collector import actions as collector
-from services.feed_collector.clocks import DatabaseClock, clock_is_off
-from services.feed_collector.decide import milliseconds
+from services.feed_collector.clocks import DatabaseClock
+from services.feed_collector.decide import market_price, milliseconds, summarise
 from services.feed_collector.divergences import Divergence
 from services.feed_collector.metrics import CLOCK_OFFSET_S, DIVERGENCES, LAG_S
-from services.feed_collector.predictions import KnownLag, Prediction
+from services.feed_collector.predictions import KnownLag, Prediction, Quoted
 from services.feed_collector.quality import actions
+from services.feed_collector.shelf import Shelf
 from services.feed_collector.statistics import Lag, measure_lag
 from services.feed_collector.tape import EVERY, Tape
 from services.feed_collector.watch import Watch
@@ -20,16 +21,21 @@ from shared.db.engine import Database
 from shared.db.patience import endure
 from shared.db.queries.divergences import DivergenceBegun, DivergenceEnded
 from shared.db.queries.lag_signals import LagSignal
-from shared.db.queries.quality import ClockRow, LagRow
+from shared.db.queries.quality import LagRow
+from shared.domain.clocks import MeasuredClock
 from shared.domain.ids import Instrument
 from shared.domain.ticks import PRIMARY, Source
-from shared.domain.windows import Window
+from shared.domain.windows import Side, Window
 from shared.observability.logs import get_logger
 from shared.runtime.clock import Clock
 from shared.runtime.pulse import LoopPulse
 
 DIVERGENCES_EVERY_S = 0.5
 CLOCKS_EVERY_S = 10.0
+CLOCKS_FIRST_EVERY_S = 1.0
+"""Until every exchange's clock has shown itself once."""
+CLOCKS_OF = (Source.BINANCE, Source.CHAINLINK)
+"""Feeds whose messages carry their exchange's time."""
 COMPLETENESS_EVERY_S = 5.0
 LAGS_LOOK_S = 5.0
 LAGS_EVERY = timedelta(minutes=5)
@@ -47,12 +53,16 @@ class Quality:
 
     database: Database
     tape: Tape
+    shelf: Shelf
     watch: Watch
     clock: Clock
     expected: Sequence[tuple[Source, Instrument]]
     """The feeds that should speak."""
     _lags_at: datetime | None = None
     _alerted: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.tape.predictions.quote = self._quote
 
     async def keep_divergences(self, pulse: LoopPulse) -> None:
         """Write where feeds came apart and where they met again (C8)."""
@@ -86,6 +96,7 @@ class Quality:
     def _as_signal(self, each: Prediction) -> LagSignal:
         window = self._window_at(each.instrument, each.made_at)
         took = None if each.ended_at is None else each.ended_at - each.made_at
+        quoted = each.quoted
         return LagSignal(
             at=each.made_at,
             instrument=each.instrument,
@@ -96,12 +107,25 @@ class Quality:
             direction=each.direction.value,
             tau_ms=int(milliseconds(each.lag.tau)),
             correlation=each.lag.correlation,
+            market_price=None if quoted is None else quoted.price,
+            spread=None if quoted is None else quoted.spread,
+            depth_usdc=None if quoted is None else quoted.depth_usdc,
             ended_at=each.ended_at,
             oracle_then=each.oracle_then,
             took_ms=None if took is None else int(milliseconds(took)),
             outcome=None if each.outcome is None else each.outcome.value,
             correct=each.correct,
         )
+
+    def _quote(self, instrument: Instrument, side: Side, at: datetime) -> Quoted | None:
+        """Return what a side of the window that runs is quoted at now; it costs what is offered within 1 % (C15)."""
+        window = self._window_at(instrument, at)
+        book = None if window is None else self.shelf.book(window.token(side))
+        price = market_price(book)
+        if book is None or price is None:
+            return None
+        numbers = summarise(book)
+        return Quoted(price, numbers.spread, numbers.ask_depth_100)
 
     def _window_at(self, instrument: Instrument, at: datetime) -> Window | None:
         """Return the window that ran then, the one that ends first where there are several."""
@@ -150,42 +174,49 @@ class Quality:
 
     async def keep_clocks(self, pulse: LoopPulse) -> None:
         """Write how far every exchange's clock is from the database's, and alert beyond a second (C13)."""
+        wanted = {Source.POLYMARKET, *(source for source, _ in self.expected if source in CLOCKS_OF)}
 
         async def turn() -> None:
-            await self.write_clocks()
-            await asyncio.sleep(CLOCKS_EVERY_S)
+            shown = await self.write_clocks()
+            await asyncio.sleep(CLOCKS_EVERY_S if shown >= wanted else CLOCKS_FIRST_EVERY_S)
 
         await endure(pulse, turn)
 
-    async def write_clocks(self) -> None:
-        """Measure the database's clock, and write every clock against it."""
+    async def write_clocks(self) -> frozenset[Source]:
+        """Measure the database's clock, and write every clock against it; returns whose clock has shown itself."""
         asked_at = self.clock.now()
         said_at = await actions.read_database_clock(self.database)
         own = DatabaseClock(asked_at, said_at, self.clock.now())
-        rows = [ClockRow("feed_collector", -own.offset_ms, own.error_ms)]
+        rows = [MeasuredClock("feed_collector", -own.offset_ms, own.error_ms)]
+        shown = set()
         venue = self.tape.feed(Source.POLYMARKET, EVERY)
         if venue.offset_ms is not None:
+            shown.add(Source.POLYMARKET)
             rows.append(
-                ClockRow("clob", venue.offset_ms - own.offset_ms, own.error_ms + self.watch.offset_error_ms)
+                MeasuredClock(
+                    "clob", venue.offset_ms - own.offset_ms, own.error_ms + self.watch.offset_error_ms
+                )
             )
-        for source in (Source.BINANCE, Source.CHAINLINK):
+        for source in CLOCKS_OF:
             leads = [
                 lead
                 for each in self.tape.news.values()
                 if each.source is source and (lead := each.lead.best()) is not None
             ]
             if leads:
+                shown.add(source)
                 best = max(leads, key=lambda lead: lead.least_ms)
                 rows.append(
-                    ClockRow(source.value, best.least_ms - own.offset_ms, own.error_ms + best.spread_ms)
+                    MeasuredClock(source.value, best.least_ms - own.offset_ms, own.error_ms + best.spread_ms)
                 )
                 CLOCK_OFFSET_S.labels(source.value).set(float(best.least_ms / 1000))
         await actions.write_clocks(self.database, rows)
         await self._alert_of(rows)
+        return frozenset(shown)
 
-    async def _alert_of(self, rows: Sequence[ClockRow]) -> None:
+    async def _alert_of(self, rows: Sequence[MeasuredClock]) -> None:
         for row in rows:
-            if not clock_is_off(row.offset_ms, row.error_ms):
+            if not row.is_off:
                 self._alerted.discard(row.source)
             elif row.source not in self._alerted:
                 log.error("clock_off", source=row.source, offset_ms=str(row.offset_ms))

@@ -1,4 +1,8 @@
-"""lag_signals: what a move of the fast feed predicted of the oracle, and what came of it (C15)."""
+"""lag_signals: what a move of the fast feed predicted of the oracle, and what came of it (C15).
+
+order_id, fill_price, slippage and pnl stay empty, for no strategy trades on a prediction; so does confidence, for what we
+know of it is the correlation.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +28,10 @@ class LagSignal:
     direction: str
     tau_ms: int
     correlation: Decimal
+    market_price: Decimal | None
+    """The predicted side's token, USDC per share."""
+    spread: Decimal | None
+    depth_usdc: Decimal | None
     ended_at: datetime | None
     oracle_then: Decimal | None
     took_ms: int | None
@@ -45,6 +53,9 @@ async def write(tx: Tx, signals: Sequence[LagSignal]) -> None:
             "direction": each.direction,
             "tau": each.tau_ms,
             "correlation": each.correlation,
+            "market": each.market_price,
+            "spread": each.spread,
+            "depth": each.depth_usdc,
         }
         await tx.execute(_BEGIN, parameters)
         if each.ended_at is not None:
@@ -62,8 +73,9 @@ async def write(tx: Tx, signals: Sequence[LagSignal]) -> None:
 
 _BEGIN = text(
     """INSERT INTO lag_signals (timestamp, symbol, window_id, spot_price, oracle_price, spot_move_pct, predicted_direction,
-      predicted_tau_ms, correlation_at_signal)
-    SELECT CAST(:at AS timestamptz), CAST(:symbol AS varchar), :window_id, :spot, :oracle, :move, :direction, :tau, :correlation
+      predicted_tau_ms, correlation_at_signal, polymarket_price, spread_at_signal, depth_at_signal)
+    SELECT CAST(:at AS timestamptz), CAST(:symbol AS varchar), :window_id, :spot, :oracle, :move, :direction, :tau, :correlation,
+      :market, :spread, :depth
     WHERE NOT EXISTS (SELECT FROM lag_signals WHERE symbol = :symbol AND timestamp = :at)"""
 )
 _END = text(

@@ -1,10 +1,11 @@
-"""What the Book adds to a preflight: how large a position may be, and a token to ask the venue about."""
+"""What the Book adds to a preflight: how large a position may be, a token to ask about, the clocks as measured."""
 
 from decimal import Decimal
 
 from sqlalchemy import text
 
 from shared.db.engine import Tx
+from shared.domain.clocks import MeasuredClock
 from shared.domain.ids import AccountId, TokenId
 
 
@@ -25,3 +26,12 @@ async def any_token(tx: Tx) -> TokenId | None:
     )
     token = await tx.scalar(statement)
     return None if token is None else TokenId(token)
+
+
+async def measured_clocks(tx: Tx) -> list[MeasuredClock]:
+    """Return the clocks the feed collector measured in the last minute; none when it did not run (C13)."""
+    statement = text(
+        "SELECT source, offset_ms, error_ms FROM clock_offsets WHERE measured_at > clock_timestamp() - interval '1 minute'"
+        " ORDER BY source"
+    )
+    return [MeasuredClock(row.source, row.offset_ms, row.error_ms) for row in await tx.execute(statement)]

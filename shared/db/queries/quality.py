@@ -3,25 +3,16 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from decimal import Decimal
+from datetime import datetime
 
 from sqlalchemy import text
 
 from shared.db.engine import Tx
 from shared.db.queries.windows import COLUMNS, to_window
+from shared.domain.clocks import MeasuredClock
 from shared.domain.ids import Instrument
 from shared.domain.ticks import Source
 from shared.domain.windows import Window
-
-
-@dataclass(frozen=True, slots=True)
-class ClockRow:
-    """An exchange's clock minus the database's, milliseconds, give or take ``error_ms``."""
-
-    source: str
-    offset_ms: Decimal
-    error_ms: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +99,7 @@ _MEASURE = text(
 )
 
 
-async def write_clocks(tx: Tx, rows: Sequence[ClockRow]) -> None:
+async def write_clocks(tx: Tx, rows: Sequence[MeasuredClock]) -> None:
     """Store how far each clock is from the database's (C13)."""
     statement = text(
         """INSERT INTO clock_offsets (source, offset_ms, error_ms, measured_at)
@@ -127,17 +118,6 @@ async def read_clock(tx: Tx) -> datetime:
     """Return the database's time."""
     now: datetime = await tx.scalar(text("SELECT clock_timestamp()"))
     return now
-
-
-async def list_clocks(tx: Tx, *, younger_than: timedelta) -> list[ClockRow]:
-    """Return the clocks measured lately: what a start in LIVE is refused for (C13)."""
-    statement = text(
-        """SELECT source, offset_ms, error_ms FROM clock_offsets WHERE measured_at > clock_timestamp() - :age ORDER BY source"""
-    )
-    return [
-        ClockRow(row.source, row.offset_ms, row.error_ms)
-        for row in await tx.execute(statement, {"age": younger_than})
-    ]
 
 
 async def read_series(

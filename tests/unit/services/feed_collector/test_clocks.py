@@ -2,9 +2,7 @@
 
 from decimal import Decimal
 
-import pytest
-
-from services.feed_collector.clocks import DatabaseClock, Lead, LeadReading, clock_is_off
+from services.feed_collector.clocks import DatabaseClock, Lead, LeadReading
 from tests.unit.services.feed_collector.test_tape import after
 
 D = Decimal
@@ -29,10 +27,3 @@ def test_a_clock_that_was_set_back_is_believed_within_two_minutes():
     for second in range(1, 125):
         lead.heard(after(second - 0.1), after(second))
     assert lead.best() == LeadReading(D(-100), D(0))
-
-
-@pytest.mark.parametrize(
-    ("offset", "error", "off"), [(1000, 0, False), (1001, 0, True), (-1001, 0, True), (1200, 300, False)]
-)
-def test_a_clock_is_off_beyond_a_second_whatever_the_error_of_measuring(offset, error, off):
-    assert clock_is_off(D(offset), D(error)) is off

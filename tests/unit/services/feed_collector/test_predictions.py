@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from services.feed_collector.predictions import KnownLag, Predictions
+from services.feed_collector.predictions import KnownLag, Predictions, Quoted
 from shared.domain.ids import Instrument
 from shared.domain.ticks import PriceTick, Source
 from shared.domain.windows import Side
@@ -48,6 +48,17 @@ def test_a_move_predicts_and_the_oracle_that_follows_proves_it_right():
 def test_an_oracle_that_goes_the_other_way_or_nowhere_proves_it_wrong(then, outcome):
     ended = played(("fast", 60_030, 0.4), *then).take_news()[1]
     assert (ended.outcome, ended.correct) == (outcome, False)
+
+
+def test_the_market_is_asked_at_that_moment_and_of_the_predicted_side():
+    asked = []
+    quoted = Quoted(D("0.6"), D("0.02"), D(12))
+    watched = played()
+    watched.quote = lambda *what: asked.append(what) or quoted
+    watched.take(PriceTick(BTC, Source.BINANCE, D(59_970), after(0.4), after(0.4)))
+    watched.take(PriceTick(BTC, Source.CHAINLINK, D(59_970), after(0.9), after(0.9)))
+    assert [each.quoted for each in watched.take_news()] == [quoted, quoted]
+    assert asked == [(BTC, Side.DOWN, after(0.4))]
 
 
 def test_one_expectation_at_a_time():

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pytest
 
+from shared.domain.clocks import MeasuredClock
 from shared.domain.preflight import (
     EXCHANGES,
     AccountStanding,
@@ -32,8 +33,8 @@ ACCOUNT = AccountStanding(
 ONE, OTHER = EXCHANGES
 
 
-def names(*, database=DATABASE, venue=VENUE, account=ACCOUNT, waived=frozenset()):
-    found = failed(examine(Preflight(database, venue, [account])), waived=waived)
+def names(*, database=DATABASE, venue=VENUE, account=ACCOUNT, clocks=(), waived=frozenset()):
+    found = failed(examine(Preflight(database, venue, [account], clocks)), waived=waived)
     assert all(each.advice for each in found), "a failed check says what to do"
     return [each.check for each in found]
 
@@ -41,10 +42,21 @@ def names(*, database=DATABASE, venue=VENUE, account=ACCOUNT, waived=frozenset()
 def test_a_sound_deployment_passes():
     assert names() == []
     assert [each.check for each in examine(Preflight(DATABASE, VENUE, [ACCOUNT]))] == [
-        *("durability", "pooler", "clock of this machine", "geoblock", "venue's clock"),
+        *("durability", "pooler", "clock of this machine", "geoblock", "venue's clock", "feeds' clocks"),
         *("wallet kind of desk", "wallet deployment of desk", "credentials of desk", "allowances of desk"),
         *("restriction of desk", "sizes of desk"),
     ]
+
+
+def test_a_feeds_clock_that_is_off_fails_and_one_that_nobody_measured_does_not():
+    fine, off = (
+        MeasuredClock("chainlink", Decimal(-900), Decimal(5)),
+        MeasuredClock("clob", Decimal(1400), Decimal(300)),
+    )
+    assert names(clocks=[fine]) == []
+    assert names(clocks=[fine, off]) == ["feeds' clocks"]
+    (finding,) = failed(examine(Preflight(DATABASE, VENUE, [ACCOUNT], [fine, off])))
+    assert finding.found == "clob is +1400 ms off"
 
 
 @pytest.mark.parametrize("name", ["fsync", "full_page_writes", "synchronous_commit"])
