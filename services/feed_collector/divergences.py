@@ -17,6 +17,7 @@ DIVERGES_ABOVE_PCT: Mapping[tuple[Source, Source], Decimal] = MappingProxyType(
         (Source.BINANCE, Source.PYTH): Decimal("0.10"),
         (Source.CHAINLINK, Source.PYTH): Decimal("0.10"),
         (Source.CHAINLINK, Source.CHAINLINK_TWAP): Decimal("0.15"),
+        (Source.PYTH, Source.CHAINLINK_TWAP): Decimal("0.15"),
     }
 )
 """Percent of the slow feed's price, by (fast, slow) pair. Recorded on four assets, Binance and the oracle were 0.02 %

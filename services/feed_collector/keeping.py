@@ -91,9 +91,18 @@ class Keeper:
             log.warning("gap_begun", feed=feed.value, symbol=instrument)
         for feed, instrument in gaps.ended:
             log.info("gap_ended", feed=feed.value, symbol=instrument)
+        await self._write_changes()
+
+    async def _write_changes(self) -> None:
+        """Append what the oracle changed since the last time (C7)."""
         changes = self.tape.take_changes()
-        if changes:
+        if not changes:
+            return
+        try:
             await actions.write_oracle_changes(self.database, changes)
+        except BaseException:
+            self.tape.give_back_changes(changes)
+            raise
 
     def _all_news(self) -> list[tuple[tuple[Source, Instrument], FeedNews]]:
         for source, instrument in self.expected:

@@ -232,6 +232,10 @@ class Tape:
         self._changes.clear()
         return changes
 
+    def give_back_changes(self, changes: list[OracleChange]) -> None:
+        """Take back what could not be written."""
+        self._changes.extendleft(reversed(changes))
+
     @property
     def waiting(self) -> int:
         return len(self._queue)

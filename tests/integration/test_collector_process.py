@@ -1,12 +1,17 @@
 """Collector and engine as real processes on the feeds' real protocols, until a window has its signal, close and ticks."""
 
 import asyncio
+import json
 import signal
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pydantic import SecretStr
 
@@ -58,6 +63,7 @@ class Stand:
         environment = {
             "DATABASE_URL": self.desk.role_url("onebook_feed_collector"),
             "INSTANCE": name,
+            "HTTP_PORT_FILE": str(self.folder / f"{name}.port"),
             **self.simulator.environment(),
             **self.feed_key,
         }
@@ -86,6 +92,27 @@ class Stand:
         found: dict[str, Any] = until(what, look, within_s=within_s)
         return found
 
+    def page(self, path: str, name: str = "collector") -> str:
+        """What a collector's door shows, well or not."""
+        port = until("its door is open", lambda: self._port(name))
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                return str(answer.read().decode())
+        except urllib.error.HTTPError as unwell:
+            return str(unwell.read().decode())
+
+    def _port(self, name: str) -> str:
+        file = self.folder / f"{name}.port"
+        return file.read_text().strip() if file.exists() else ""
+
+    def arm(self, name: str, channel: str = "", **more: object) -> None:
+        match = {"match": {"channel": channel}} if channel else {}
+        self.simulator.ask("/faults", {"name": name, **match, **more})
+
+    def disarm(self) -> None:
+        address = f"{self.simulator.urls['control_url']}/_sim/faults"
+        urllib.request.urlopen(urllib.request.Request(address, method="DELETE"), timeout=10).close()
+
     def ticks(self) -> int:
         return int(self.desk.one("SELECT count(*) AS n FROM price_ticks WHERE source = 'binance_spot'")["n"])
 
@@ -98,7 +125,9 @@ class Stand:
 def stand(desk: Desk, simulator: Venue, feed_key: dict[str, str], tmp_path: Path) -> Iterator[Stand]:
     desk.owner.execute("DELETE FROM heartbeats")
     with ExitStack() as stack:
-        yield Stand(desk, simulator, feed_key, tmp_path, stack)
+        made = Stand(desk, simulator, feed_key, tmp_path, stack)
+        stack.callback(made.disarm)
+        yield made
 
 
 def test_a_window_gets_its_ticks_books_strike_signal_close_and_result(stand: Stand):
@@ -154,10 +183,104 @@ def test_a_second_collector_stands_by_takes_over_and_stores_no_trade_twice(stand
     first.kill(signal.SIGKILL)
     stand.until_row("the second works", "SELECT 1 FROM heartbeats WHERE instance = 'second'", alive=second)
     stand.until_ticks_flow(second)
-    twice = stand.desk.all(
+    assert stored_twice(stand) == []
+
+
+def stored_twice(stand: Stand) -> list[Any]:
+    """The trades stored more than once."""
+    return stand.desk.all(
         "SELECT trade_id FROM price_ticks WHERE source = 'binance_spot' GROUP BY trade_id HAVING count(*) > 1"
     )
-    assert twice == []
+
+
+def test_what_a_feed_repeats_or_sends_late_is_stored_once_and_counted_on_it(stand: Stand):
+    collector = stand.collector()
+    stand.until_ticks_flow(collector)
+    for channel in ("binance.*", "polybolt.*"):
+        stand.arm("duplicate_event", channel, times=20)
+    for feed in ("binance_spot", "chainlink"):
+        repeated = f"SELECT 1 FROM feed_status WHERE feed = '{feed}' AND symbol = 'BTC' AND duplicates > 0"
+        stand.until_row(f"{feed} counts what it repeated", repeated, alive=collector)
+    late = "SELECT out_of_order FROM feed_status WHERE feed = 'binance_spot' AND symbol = 'BTC'"
+    assert stand.desk.one(late)["out_of_order"] == 0
+    stand.disarm()
+    stand.arm("shuffled_frames", "binance.*", times=20)
+    stand.until_row("it counts what it sent late", f"{late} AND out_of_order > 0", alive=collector)
+    stand.until_ticks_flow(collector)
+    assert stored_twice(stand) == []
+    page = stand.page("/metrics")
+    for name in ("duplicates", "out_of_order"):
+        line = f'feed_collector_{name}_total{{feed="binance_spot"}} '
+        assert float(page.partition(line)[2].partition("\n")[0]) > 0
+
+
+def test_a_new_collector_takes_up_where_the_book_ends(stand: Stand):
+    """The Book says that it holds all trades up to a number and all reports up to a time: none of them is new (C4)."""
+    for feed, column, value in (
+        ("binance_spot", "last_trade_id", "'999999999999'"),
+        ("chainlink", "last_source_at", "clock_timestamp() + interval '1 hour'"),
+    ):
+        stand.desk.do(
+            "feed_collector",
+            f"INSERT INTO feed_status (feed, symbol, {column}) VALUES ('{feed}', 'BTC', {value})",
+        )
+    collector = stand.collector()
+    for feed in ("binance_spot", "chainlink"):
+        known = f"SELECT 1 FROM feed_status WHERE feed = '{feed}' AND symbol = 'BTC' AND duplicates > 5"
+        stand.until_row(f"{feed} tells what is known", known, alive=collector)
+    stand.until_row(
+        "the average is new", "SELECT 1 FROM price_ticks WHERE source = 'chainlink_twap'", alive=collector
+    )
+    assert not stand.desk.all("SELECT 1 FROM price_ticks WHERE source IN ('binance_spot', 'chainlink')")
+
+
+def test_the_oracle_wakes_who_looks_and_each_change_follows_from_the_one_before(stand: Stand):
+    collector = stand.collector()
+    stand.until_ticks_flow(collector)
+    stand.until_row("a window is open", "SELECT 1 FROM windows WHERE state = 'OPEN'", alive=collector)
+    for channel in ("binance.*", "market"):
+        stand.arm("silent_socket", channel, times=-1)
+    silent = (
+        "SELECT 1 FROM feed_status WHERE feed = 'binance_spot' AND symbol = 'BTC'"
+        " AND last_received_at < clock_timestamp() - interval '1 second'"
+    )
+    stand.until_row("the primary feed is silent", silent, alive=collector)
+    with psycopg.connect(stand.desk.owner_url, autocommit=True) as listening:
+        before = stand.desk.one("SELECT count(*) AS n FROM oracle_updates")["n"]
+        listening.execute("LISTEN market_moved")
+        woken = [note.payload for note in listening.notifies(timeout=40, stop_after=3)]
+    names = {row["window_id"] for row in stand.desk.all("SELECT window_id FROM windows")}
+    assert len(woken) >= 3
+    assert {name for payload in woken for name in payload.split(",")} <= names
+    more = f"SELECT 1 FROM oracle_updates OFFSET {before + 3}"
+    stand.until_row("its changes are written", more, alive=collector)
+    changes = stand.desk.all(
+        "SELECT *, lag(new_price) OVER feed AS price_before, lag(timestamp) OVER feed AS at_before FROM oracle_updates"
+        " WINDOW feed AS (PARTITION BY oracle_source ORDER BY timestamp, id) ORDER BY id"
+    )
+    assert {row["oracle_source"] for row in changes} == {"chainlink", "chainlink_twap"}
+    for row in changes:
+        assert row["old_price"] == row["price_before"] != row["new_price"]
+        if row["old_price"] is not None:
+            moved = (row["new_price"] - row["old_price"]) / row["old_price"] * 100
+            assert abs(row["price_change_pct"] - moved) <= Decimal("0.000001")
+            assert (row["time_since_last_update_ms"] is None) is (row["at_before"] is None)
+
+
+def test_a_clock_that_is_off_is_measured_at_the_start_shown_and_told(stand: Stand):
+    stand.arm("clock_ahead", times=-1, seconds=3)
+    collector = stand.collector()
+    alert = "SELECT * FROM alerts WHERE dedup_key = 'clock_off:clob' AND closed_at IS NULL"
+    told = stand.until_row("a person is told", alert, alive=collector)
+    assert told["severity"] == "ERROR"
+    for source in ("feed_collector", "clob", "binance_spot", "chainlink"):
+        stand.until_row(source, f"SELECT 1 FROM clock_offsets WHERE source = '{source}'", alive=collector)
+    offsets = {row["source"]: row["offset_ms"] for row in stand.desk.all("SELECT * FROM clock_offsets")}
+    assert {source for source, offset in offsets.items() if abs(offset) > 1000} == {"clob"}
+    assert 1900 < offsets["clob"] < 3100  # it tells whole seconds
+    until("it is shown", lambda: json.loads(stand.page("/health"))["venue_clock_offset_ms"] > 1900)
+    loops = json.loads(stand.page("/health"))["loops"]
+    assert {"read_clock", "clocks", "divergences", "completeness", "lags"} <= loops.keys()
 
 
 def test_what_cannot_be_read_is_refused_and_counted_and_the_rest_goes_on(stand: Stand):

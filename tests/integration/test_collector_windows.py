@@ -201,25 +201,31 @@ async def test_history_of_books_and_oracle_is_appended(database, desk):
     await actions.write_snapshots(database, [row, row])
     change = OracleChange(now, BTC, Source.CHAINLINK, D(100), D(101), D(1), 250)
     await actions.write_oracle_changes(database, [change])
+    await actions.write_oracle_changes(database, [change])  # a COMMIT that was not answered may have happened
     assert desk.one("SELECT count(*) AS n, max(bid_depth_100) AS d FROM order_book_snapshots") == {
         "n": 2,
         "d": D("4.20"),
     }
-    stored = desk.one("SELECT * FROM oracle_updates")
-    assert (stored["old_price"], stored["new_price"], stored["time_since_last_update_ms"]) == (
-        D(100),
-        D(101),
-        250,
+    (stored,) = desk.all("SELECT * FROM oracle_updates")
+    assert (stored["timestamp"], stored["symbol"], stored["oracle_source"]) == (now, "BTC", "chainlink")
+    assert (stored["old_price"], stored["new_price"], stored["price_change_pct"]) == (D(100), D(101), 1)
+    assert stored["time_since_last_update_ms"] == 250
+    first = OracleChange(now, BTC, Source.CHAINLINK_TWAP, None, D(99), None, None)
+    await actions.write_oracle_changes(database, [first])
+    assert (
+        desk.one("SELECT * FROM oracle_updates WHERE oracle_source = 'chainlink_twap'")["old_price"] is None
     )
 
 
 async def test_counters_of_a_feed_add_up_over_writings_and_what_is_unknown_keeps_what_was_known(database):
     now = CLOCK.now()
-    first = FeedRow(Source.BINANCE, BTC, now, now, None, 5, 1, 0, 2, D("-3.5"), "77", D(60000))
+    first = FeedRow(Source.BINANCE, BTC, now, now, None, 5, 1, 3, 2, D("-3.5"), "77", D(60000))
     await actions.write_feeds(database, [first], now)
-    await actions.write_feeds(database, [FeedRow(Source.BINANCE, BTC, ticks=2)], now)
+    await actions.write_feeds(
+        database, [FeedRow(Source.BINANCE, BTC, ticks=2, duplicates=1, out_of_order=4)], now
+    )
     (stored,) = await actions.start(database)
-    assert (stored.ticks, stored.duplicates, stored.malformed) == (7, 1, 2)
+    assert (stored.ticks, stored.duplicates, stored.out_of_order, stored.malformed) == (7, 2, 7, 2)
     assert (stored.last_trade_id, stored.last_price, stored.offset_ms) == ("77", D(60000), D("-3.5"))
     assert stored.last_received_at == now
 

@@ -157,6 +157,8 @@ def _values(sample: CloseSample) -> Mapping[str, Any]:
             f"market_up_price_{seconds}": sample.up_price,
             f"market_down_price_{seconds}": sample.down_price,
         }
+    # polymarket_binance_at_close stays empty: only RTDS repeats Binance's price, the venue announced its end for October
+    # 2026, and what it repeats is binance_price_at_close half a second late.
     return shared | {
         "oracle_price_at_close": sample.oracle_price,
         "chainlink_price_at_close": sample.oracle_price,

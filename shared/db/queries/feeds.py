@@ -152,12 +152,14 @@ async def list_gaps(tx: Tx, *, since: datetime) -> list[Gap]:
 
 
 async def insert_oracle_changes(tx: Tx, changes: Sequence[OracleChange]) -> None:
-    """Append the oracle's changes (C7)."""
+    """Append the oracle's changes (C7); the same again changes nothing."""
     await tx.execute(text("SET LOCAL synchronous_commit = off"))
     statement = text(
         """INSERT INTO oracle_updates (timestamp, symbol, oracle_source, old_price, new_price, price_change_pct,
           time_since_last_update_ms)
-        VALUES (:at, :symbol, :source, :old, :new, :pct, :since_last_ms)"""
+        SELECT CAST(:at AS timestamptz), CAST(:symbol AS varchar), CAST(:source AS varchar), :old, :new, :pct, :since_last_ms
+        WHERE NOT EXISTS (SELECT FROM oracle_updates WHERE symbol = :symbol AND timestamp = :at AND oracle_source = :source
+          AND new_price = :new)"""
     )
     parameters = [
         {

@@ -1,5 +1,6 @@
 """When two feeds come apart, and when they meet again (C8)."""
 
+import itertools
 from decimal import Decimal
 
 from services.feed_collector.divergences import Divergences
@@ -51,6 +52,15 @@ def test_every_instrument_and_pair_has_its_own():
     for source, price in ((SLOW, "10000"), (Source.CHAINLINK_TWAP, "10000"), (FAST, "11000")):
         both.take(tick(source, price, 0))
     assert {each.slow for each in both.take_news()} == {SLOW, Source.CHAINLINK_TWAP}
+
+
+def test_every_two_feeds_of_an_instrument_are_compared():
+    dollars = [source for source in Source if source is not Source.POLYMARKET]
+    for one, other in itertools.combinations(dollars, 2):
+        watched = Divergences()
+        watched.take(tick(one, "10000", 0))
+        watched.take(tick(other, "10100", 0.1))
+        assert len(watched.take_news()) == 1, (one, other)
 
 
 def test_what_could_not_be_written_comes_again_in_order():

@@ -13,6 +13,7 @@ from shared.domain.ticks import Source
 from shared.domain.windows import WindowState
 from shared.runtime.clock import SystemClock
 from tests.unit.services.feed_collector.test_decide import after, window
+from tests.unit.services.feed_collector.test_tape import oracle
 
 BTC = Instrument("BTC")
 EXPECTED = [(Source.BINANCE, BTC), (Source.POLYMARKET, BTC)]
@@ -67,6 +68,25 @@ async def test_the_collector_is_fit_while_its_primary_feed_was_heard_within_thir
     assert (await keeper.check_primary()).ok
     clock.seconds = 30.1
     assert not (await keeper.check_primary()).ok
+
+
+async def test_an_oracles_change_that_could_not_be_written_comes_again_in_order(keeper, monkeypatch):
+    written = []
+
+    async def write(_database, changes):
+        written.append([change.new_price for change in changes])
+        if len(written) == 1:
+            raise ConnectionResetError
+
+    monkeypatch.setattr("services.feed_collector.actions.write_oracle_changes", write)
+    keeper.tape.oracle(oracle(1, "100"))
+    keeper.tape.oracle(oracle(2, "101"))
+    with pytest.raises(ConnectionResetError):
+        await keeper._write_changes()
+    keeper.tape.oracle(oracle(3, "102"))
+    for _ in range(2):
+        await keeper._write_changes()
+    assert written == [[100, 101], [100, 101, 102]]
 
 
 async def test_prices_that_cannot_be_stored_make_it_unfit(keeper):
