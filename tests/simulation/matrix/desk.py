@@ -52,8 +52,8 @@ class CellDesk:
     _environment: dict[str, dict[str, str]] = field(default_factory=dict)
     _running: dict[str, Forked] = field(default_factory=dict)
     _start_at: dict[str, float] = field(default_factory=dict)
-    _frozen: dict[int, tuple[float, int]] = field(default_factory=dict)
-    _thawed: set[int] = field(default_factory=set)
+    _frozen: dict[str, tuple[float, int]] = field(default_factory=dict)
+    _thawed: set[str] = field(default_factory=set)
     _beat_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -189,12 +189,11 @@ class CellDesk:
     def _thaw(self, now: float) -> None:
         for strike in self.plan.strikes:
             mark = Path(strike.mark)
-            if strike.act != "stop" or not mark.exists():
+            # By its mark, not by its process: the same one may be frozen twice.
+            if strike.act != "stop" or strike.mark in self._thawed or not mark.exists():
                 continue
             pid = int(mark.read_text().split()[0])
-            if pid in self._thawed:
-                continue
-            since, epoch = self._frozen.setdefault(pid, (now, self.epoch()))
+            since, epoch = self._frozen.setdefault(strike.mark, (now, self.epoch()))
             process = next((each for each in self._running.values() if each.pid == pid), None)
             ready = (
                 now - since > _RECONCILER_THAWS_AFTER_S
@@ -202,7 +201,7 @@ class CellDesk:
                 else self.epoch() > epoch
             )
             if ready or now - since > _THAWS_AT_LATEST_S:
-                self._thawed.add(pid)
+                self._thawed.add(strike.mark)
                 if process is not None:
                     process.signal(signal.SIGCONT)
 
