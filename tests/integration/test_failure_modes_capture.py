@@ -257,7 +257,7 @@ def test_fm4_books_written_down_too_seldom_are_seen_beside_what_is_wanted(captur
 
     def is_whole() -> bool:
         lines, wanted = rate()
-        return wanted > 0 and lines >= D("0.7") * wanted
+        return wanted > 0 and D("0.7") * wanted <= lines <= D("1.5") * wanted
 
     def is_poor() -> bool:
         lines, wanted = rate()
