@@ -132,18 +132,22 @@ async def _record(
                 continue
             log.critical("record_failed", order_id=prepared.order_id, learnt=answer.event, exc_info=True)
             if not is_connection_error(error):
-                context = {"order_id": prepared.order_id, "learnt": answer.event}
-                await actions.trip(
-                    desk.database,
-                    intent.account_id,
-                    intent.mode,
-                    TripReason.POSITION_TRACKING_FAILED,
-                    context,
-                )
+                await _trip(desk, prepared, answer)
             raise RecordingFailed(prepared.order_id) from error
         fault_point("record.committed", act)
         return state
     raise RecordingFailed(prepared.order_id)
+
+
+async def _trip(desk: Desk, prepared: PreparedOrder, answer: Answer) -> None:
+    """Trip for an answer the Book refused; a trip that cannot be written must not save the process from its end."""
+    intent = prepared.intent
+    context = {"order_id": prepared.order_id, "learnt": answer.event}
+    reason = TripReason.POSITION_TRACKING_FAILED
+    try:
+        await actions.trip(desk.database, intent.account_id, intent.mode, reason, context)
+    except Exception:
+        log.critical("trip_failed", order_id=prepared.order_id, exc_info=True)
 
 
 def age_s(clock: Clock, asked_at_monotonic: float) -> Decimal:
