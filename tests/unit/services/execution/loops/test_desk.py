@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from services.execution import actions
 from services.execution.decide import Answer
 from services.execution.loops import desk as sending
 from services.execution.loops.desk import RecordingFailed
@@ -31,8 +32,8 @@ async def test_an_answer_the_book_refuses_trips_and_ends_the_process_though_the_
         if not trips:
             raise psycopg.errors.AdminShutdown("gone")
 
-    monkeypatch.setattr(sending.actions, "record_answer", refuse)
-    monkeypatch.setattr(sending.actions, "trip", trip)
+    monkeypatch.setattr(actions, "record_answer", refuse)
+    monkeypatch.setattr(actions, "trip", trip)
     with pytest.raises(RecordingFailed):
         await sending._record(DESK, PREPARED, Answer(OrderEvent.MATCHED, {}), {})
     assert tripped == [True]
