@@ -7,7 +7,9 @@ _NOTHING_TRADES = "nothing was placed, so nothing trades: there is nothing to co
 _NOTHING_KEPT = "nothing that was bought stays bought: there is nothing to redeem"
 _NOTHING_RESTS = "an order so answered does not rest: there is nothing to cancel"
 _NOTHING_LEFT = "the executor records a refusal at once: there is nothing to repair"
-_BY_LUCK = "an order so answered never trades: only a second wish might, when the first order is over soon enough"
+_BY_LUCK = (
+    "an order so answered never trades: only a second wish might, when the first order is over soon enough"
+)
 _UNHEARD = "the channel never tells of the trade"
 
 
