@@ -4,6 +4,7 @@
 not we, ends what takes too long: a client that is stopped or gone must not hold a lock.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
@@ -78,6 +79,17 @@ def is_connection_error(error: BaseException) -> bool:
             return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
         return state.startswith("08") or state in _CONNECTION_STATES
     return isinstance(error, ConnectionError)
+
+
+def end_if_cancelled(error: BaseException) -> None:
+    """Raise CancelledError when the running task was asked to end, for what the database did may have hidden just that.
+
+    A cancelled statement is cleaned up on its connection; where that fails, its error is what comes out. Ask before
+    trying again: whoever does not would never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError from error
 
 
 class Database:
@@ -164,9 +176,14 @@ class Database:
             reraise=True,
         ):
             with attempt:
-                async with self._engine.connect() as connection:
-                    await connection.execution_options(postgresql_readonly=True)
-                    return await read(connection)
+                try:
+                    async with self._engine.connect() as connection:
+                        await connection.execution_options(postgresql_readonly=True)
+                        return await read(connection)
+                except Exception as error:
+                    if is_connection_error(error):
+                        end_if_cancelled(error)
+                    raise
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def raw_connection(self) -> psycopg.AsyncConnection[TupleRow]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from services.execution import actions
 from services.execution.loops.desk import Desk
+from shared.db.engine import end_if_cancelled
 from shared.db.patience import is_passing
 from shared.domain.ids import AccountId
 from shared.observability.logs import get_logger
@@ -39,6 +40,7 @@ class Halting:
             except Exception as error:
                 if not is_passing(error):
                     raise
+                end_if_cancelled(error)
                 log.warning("halt_unread", reason=type(error).__name__)
             else:
                 if found_at_start is None:
