@@ -9,18 +9,22 @@ from urllib.parse import urlsplit, urlunsplit
 CHUNK = 65_536
 
 
+def stand_before(url: str) -> tuple[socket.socket, tuple[str, int], str]:
+    """Return a listener on a port the OS chooses, the server of ``url``, and the address that leads to the listener."""
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    listener = socket.create_server(("127.0.0.1", 0))
+    user = parts.netloc.rpartition("@")[0]
+    place = f"127.0.0.1:{listener.getsockname()[1]}"
+    return listener, (parts.hostname, parts.port), urlunsplit(parts._replace(netloc=f"{user}@{place}"))
+
+
 class Wire:
     """A TCP proxy on a port the OS chooses; each connection is carried both ways until it is cut."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        assert parts.hostname is not None
-        assert parts.port is not None
-        self._server = (parts.hostname, parts.port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        user = parts.netloc.rpartition("@")[0]
-        place = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.url = urlunsplit(parts._replace(netloc=f"{user}@{place}"))
+        self._listener, self._server, self.url = stand_before(url)
         self._requests_cut = threading.Event()
         self._answers_cut = threading.Event()
         self._sockets: list[socket.socket] = []

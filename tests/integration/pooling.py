@@ -5,7 +5,8 @@ import struct
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import urlsplit, urlunsplit
+
+from tests.integration.cutting import stand_before
 
 ENCRYPTION_REQUESTS = frozenset({80877103, 80877104})
 """What libpq asks before it starts (SSLRequest and GSSENCRequest of the protocol); here the answer is no."""
@@ -16,14 +17,7 @@ class Pooler:
     """Speaks Postgres's protocol on a port the OS chooses, as far as handing a backend around needs."""
 
     def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        assert parts.hostname is not None
-        assert parts.port is not None
-        self._server = (parts.hostname, parts.port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        user = parts.netloc.rpartition("@")[0]
-        place = f"127.0.0.1:{self._listener.getsockname()[1]}"
-        self.url = urlunsplit(parts._replace(netloc=f"{user}@{place}"))
+        self._listener, self._server, self.url = stand_before(url)
         self._sockets: list[socket.socket] = [self._listener]
         self._backend: socket.socket | None = None
         self._greeting = b""

@@ -1,32 +1,16 @@
 """A claim that meets other transactions: asked once more, refused by name, never the end of the executor (B9)."""
 
 import urllib.request
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.factories import Desk
-from tests.processes import LAWFUL_ENDS, Running, Street, Venue, until, venue
+from tests.processes import LAWFUL_ENDS, Running, Street, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
-
-
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    with venue(tmp_path_factory.mktemp("venue"), WINDOW_S="600", FIRST_OPEN_IN_S="1") as made:
-        yield made
-
-
-@pytest.fixture
-def street(
-    simulator: Venue, database_url: str, role_url: Callable[[str], str], tmp_path: Path
-) -> Iterator[Street]:
-    with Desk(role_url, database_url, mode="PAPER") as desk:
-        desk.do("execution", "SELECT pg_advisory_unlock_all()")
-        yield Street(simulator, desk, tmp_path)
 
 
 @pytest.fixture

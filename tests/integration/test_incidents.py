@@ -4,11 +4,9 @@ Also the critical tests and edge cases an earlier system was held to, where no o
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -22,24 +20,9 @@ from shared.domain.windows import FeeSchedule
 from tests.conftest import Connect
 from tests.factories import CLOCK, DOWN_TOKEN, UP_TOKEN, Desk, order_hash
 from tests.integration.test_risk_and_reconciler_processes import service
-from tests.processes import Street, Venue, until, venue
+from tests.processes import Street, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(150)]
-
-
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    with venue(tmp_path_factory.mktemp("venue"), WINDOW_S="600", FIRST_OPEN_IN_S="1") as made:
-        yield made
-
-
-@pytest.fixture
-def street(
-    simulator: Venue, database_url: str, role_url: Callable[[str], str], tmp_path: Path
-) -> Iterator[Street]:
-    with Desk(role_url, database_url) as desk:
-        desk.do("execution", "SELECT pg_advisory_unlock_all()")
-        yield Street(simulator, desk, tmp_path)
 
 
 def test_incident_28_feb_forty_nine_dollars_become_no_position_of_forty_nine_dollars(desk: Desk) -> None:

@@ -1,32 +1,14 @@
 """A leader whom the database leaves for a while: its lead is over, its process is not (E1, B3)."""
 
-from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 
 import psycopg
 import pytest
 
-from tests.factories import Desk
 from tests.integration.cutting import wire_to
-from tests.processes import LAWFUL_ENDS, Street, Venue, until, venue
+from tests.processes import LAWFUL_ENDS, Street, until
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
-
-
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    with venue(tmp_path_factory.mktemp("venue"), WINDOW_S="600", FIRST_OPEN_IN_S="1") as made:
-        yield made
-
-
-@pytest.fixture
-def street(
-    simulator: Venue, database_url: str, role_url: Callable[[str], str], tmp_path: Path
-) -> Iterator[Street]:
-    with Desk(role_url, database_url, mode="PAPER") as desk:
-        desk.do("execution", "SELECT pg_advisory_unlock_all()")
-        yield Street(simulator, desk, tmp_path)
 
 
 def newest_epoch(street: Street) -> int:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from services.operator.__main__ import app
 from tests.factories import CLOCK, Desk
 from tests.integration.pooling import pooler_to
-from tests.processes import Street, Venue, running, venue
+from tests.processes import Street, Venue, running
 from tests.resting import Maker
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -30,12 +30,6 @@ OF_THE_ACCOUNT = (
     "sizes of desk",
 )
 CHECKS = (OF_THE_SERVER, *OF_THE_WORLD, *OF_THE_ACCOUNT)
-
-
-@pytest.fixture(scope="module")
-def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Venue]:
-    with venue(tmp_path_factory.mktemp("venue"), WINDOW_S="600", FIRST_OPEN_IN_S="1") as made:
-        yield made
 
 
 @dataclass
