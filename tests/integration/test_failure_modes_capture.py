@@ -198,6 +198,8 @@ def test_fm2_a_clock_that_drifts_is_measured_told_and_shown_and_every_price_keep
     assert clock["offset_ms"] - clock["error_ms"] > 1000
     alert = capture.row("it is told", "SELECT * FROM alerts WHERE dedup_key = 'clock_off:clob'")
     assert alert["severity"] == "ERROR"
+    # Each clock shows itself with its first message: the exchange's may come after the venue's.
+    capture.row("it shows itself", "SELECT * FROM clock_offsets WHERE source = 'binance_spot'")
     shown = {each.source: each.off for each in capture.page().capture.clocks}
     assert shown == {"clob": True, "feed_collector": False, "binance_spot": False} | (
         {"chainlink": False} if "chainlink" in shown else {}
