@@ -25,6 +25,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from shared.observability.health import CheckResult
 from shared.observability.logs import get_logger
 from shared.observability.metrics import POOL_SIZE, POOL_USED, STATEMENT_TIMEOUTS
+from shared.runtime.cancellation import is_cancelled
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.database_url import parse_database_url
 from shared.runtime.service import StartRefused
@@ -87,8 +88,7 @@ def end_if_cancelled(error: BaseException) -> None:
     A cancelled statement is cleaned up on its connection; where that fails, its error is what comes out. Ask before
     trying again: whoever does not would never end.
     """
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
+    if is_cancelled():
         raise asyncio.CancelledError from error
 
 

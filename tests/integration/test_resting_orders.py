@@ -13,6 +13,10 @@ from tests.factories import CLOCK, Claim, Desk
 from tests.processes import Running, Street, Venue, running, until, venue
 from tests.resting import Maker
 
+LOCK_IS_FREE = """SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
+"""The server notices a killed session a moment later."""
+
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
 
 
@@ -211,6 +215,7 @@ def test_the_switch_is_armed_only_while_something_rests_and_silence_cancels(make
         assert desk.all("SELECT FROM venue_heartbeats") == [], "nothing rests, so nothing is armed"
         desk.do("reconciler", "SELECT 1")
         first.kill(signal.SIGKILL)
+    until("its lock is free", lambda: desk.all(LOCK_IS_FREE))
     epoch = desk.take_epoch()
     claim = maker.rest()
     desk.do("execution", "SELECT pg_advisory_unlock_all()")
