@@ -4,7 +4,6 @@
 not we, ends what takes too long: a client that is stopped or gone must not hold a lock.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeAlias, TypeVar
@@ -25,7 +24,6 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from shared.observability.health import CheckResult
 from shared.observability.logs import get_logger
 from shared.observability.metrics import POOL_SIZE, POOL_USED, STATEMENT_TIMEOUTS
-from shared.runtime.cancellation import is_cancelled
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.database_url import parse_database_url
 from shared.runtime.service import StartRefused
@@ -80,16 +78,6 @@ def is_connection_error(error: BaseException) -> bool:
             return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
         return state.startswith("08") or state in _CONNECTION_STATES
     return isinstance(error, ConnectionError)
-
-
-def end_if_cancelled(error: BaseException) -> None:
-    """Raise CancelledError when the running task was asked to end, for what the database did may have hidden just that.
-
-    A cancelled statement is cleaned up on its connection; where that fails, its error is what comes out. Ask before
-    trying again: whoever does not would never end.
-    """
-    if is_cancelled():
-        raise asyncio.CancelledError from error
 
 
 class Database:
@@ -176,14 +164,9 @@ class Database:
             reraise=True,
         ):
             with attempt:
-                try:
-                    async with self._engine.connect() as connection:
-                        await connection.execution_options(postgresql_readonly=True)
-                        return await read(connection)
-                except Exception as error:
-                    if is_connection_error(error):
-                        end_if_cancelled(error)
-                    raise
+                async with self._engine.connect() as connection:
+                    await connection.execution_options(postgresql_readonly=True)
+                    return await read(connection)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     async def raw_connection(self) -> psycopg.AsyncConnection[TupleRow]:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from shared.db.engine import CommitUnknown, end_if_cancelled, is_connection_error
+from shared.db.engine import CommitUnknown, is_connection_error
 from shared.observability.logs import get_logger
 from shared.runtime.backoff import backoff
 from shared.runtime.pulse import LoopPulse
@@ -46,7 +46,6 @@ async def endure(pulse: LoopPulse, turn: Callable[[], Awaitable[None]]) -> None:
         except Exception as error:
             if not is_passing(error):
                 raise
-            end_if_cancelled(error)
             if not lost:
                 log.warning("database_lost", loop=pulse.name, reason=type(error).__name__)
             lost = True

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.observability.metrics import LOOP_DURATION_S, LOOP_LAST_RUN_S
-from shared.runtime.cancellation import is_cancelled
 from shared.runtime.clock import Clock
 
 QUICK_STALE_AFTER_S = 15.0
@@ -58,13 +57,7 @@ class LoopPulse:
         self._last_run_monotonic = self.clock.monotonic()
 
     def tick(self) -> None:
-        """Say that a turn begins; call it at least every ``stale_after_s`` seconds, idle or not.
-
-        Raises CancelledError when the task was asked to end and something in its last turn hid that: before Python 3.12
-        asyncio.wait_for, with which the pool's queue is waited for, forgets a cancellation that meets its result.
-        """
-        if is_cancelled():
-            raise asyncio.CancelledError
+        """Say that a turn begins; call it at least every ``stale_after_s`` seconds, idle or not."""
         self.turns += 1
         self.last_run_at = self.clock.now()
         self._last_run_monotonic = self.clock.monotonic()

@@ -135,26 +135,6 @@ async def test_a_read_gives_up_after_three_retries(db, administrator):
     assert len(tries) == 4
 
 
-async def test_a_read_that_was_asked_to_end_ends_though_its_connection_hides_it(db):
-    database, asked = await db(), asyncio.Event()
-
-    async def read(tx):
-        await tx.scalar(text("SELECT 7"))
-        if asked.is_set():
-            return  # repeated, as it must not be
-        asked.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError as hidden:
-            raise psycopg.OperationalError("the connection is closed") from hidden
-
-    async with asyncio.TaskGroup() as group, asyncio.timeout(20):
-        reading = group.create_task(database.retry_read(read))
-        await asked.wait()
-        reading.cancel()
-    assert reading.cancelled()
-
-
 async def test_a_statement_that_is_wrong_is_not_repeated(db):
     database = await db()
     tries = []

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from services.execution import actions
 from services.execution.loops.desk import Desk
-from shared.db.engine import end_if_cancelled
 from shared.db.patience import is_passing
 from shared.domain.ids import AccountId
 from shared.observability.logs import get_logger
@@ -33,14 +32,13 @@ class Halting:
     async def watch(self, desk: Desk, pulse: LoopPulse) -> None:
         """Look every second, as long as the lead lasts."""
         found_at_start: frozenset[AccountId] | None = None
-        while True:
+        while not pulse.stopping.is_set():
             pulse.tick()
             try:
                 halted = await _halted(desk)
             except Exception as error:
                 if not is_passing(error):
                     raise
-                end_if_cancelled(error)
                 log.warning("halt_unread", reason=type(error).__name__)
             else:
                 if found_at_start is None:

@@ -104,12 +104,37 @@ def _reasons(ended: Exception) -> list[Exception]:
     return [ended]
 
 
-async def _run_loops(desk: Desk, session: LockSession, halting: Halting, pulse: LoopPulse) -> None:
+class LeadPulse(LoopPulse):
+    """The pulse of the leading loop, for the loops of one lead: they stop with the process, or with their lead.
+
+    They are cancelled, too, but before Python 3.12 asyncio.wait_for, by which a connection of the pool is waited for,
+    forgets a cancellation that meets its result: a loop that only waited to be cancelled would go on for ever.
+    """
+
+    def __init__(self, pulse: LoopPulse) -> None:
+        super().__init__(pulse.name, pulse.clock, pulse.stale_after_s)
+        self._whole = pulse
+
+    def tick(self) -> None:
+        """Say it of the loop that leads: that one is looked at."""
+        self._whole.tick()
+
+    async def last(self) -> None:
+        """Wait for the process to stop; ended, by that or with its lead, it stops the loops."""
+        try:
+            await self._whole.stopping.wait()
+        finally:
+            self.stopping.set()
+
+
+async def _run_loops(desk: Desk, session: LockSession, halting: Halting, whole: LoopPulse) -> None:
     """Let what may be in the middle of a send come to its own end; what only reads is cut off after it."""
+    pulse = LeadPulse(whole)
     async with asyncio.TaskGroup() as keeping:
         kept = [
             keeping.create_task(activity)
             for activity in (
+                pulse.last(),
                 session.hold(pulse),
                 read_markets(desk, pulse),
                 read_balances(desk, pulse),

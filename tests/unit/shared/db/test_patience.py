@@ -1,7 +1,5 @@
 """A loop outlives its database and nothing else."""
 
-import asyncio
-
 import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
@@ -63,26 +61,3 @@ async def test_a_loop_ends_when_the_process_is_asked_to():
 
     await endure(pulse, turn)
     assert pulse.turns == 1
-
-
-@pytest.mark.parametrize(
-    "hiding", [psycopg.OperationalError("closed"), CommitUnknown("lost"), PoolTimeoutError("full")]
-)
-async def test_a_loop_that_was_asked_to_end_ends_though_its_connection_hides_it(hiding):
-    waiting, pulse = asyncio.Event(), LoopPulse("loop", SystemClock(), 15.0)
-
-    async def turn():
-        if waiting.is_set():
-            pulse.stopping.set()  # repeated, as it must not be
-            return
-        waiting.set()
-        try:
-            await asyncio.Event().wait()
-        except asyncio.CancelledError as hidden:
-            raise hiding from hidden
-
-    async with asyncio.TaskGroup() as group, asyncio.timeout(20):
-        loop = group.create_task(endure(pulse, turn))
-        await waiting.wait()
-        loop.cancel()
-    assert loop.cancelled()

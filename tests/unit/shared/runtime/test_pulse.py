@@ -1,5 +1,3 @@
-import asyncio
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -85,21 +83,3 @@ def test_the_process_knows_its_silent_loops(pulse, clock, monkeypatch):
     assert silent_loops() == []
     clock.elapsed_s = 10.1
     assert silent_loops() == ["test_pulse"]
-
-
-async def test_no_turn_begins_in_a_task_that_was_asked_to_end_whoever_hid_it():
-    waiting, pulse = asyncio.Event(), LoopPulse("loop", HandClock(), 15.0)
-
-    async def loop():
-        with suppress(asyncio.CancelledError):  # as a wait may do that meets its result
-            waiting.set()
-            await asyncio.Event().wait()
-        pulse.tick()
-        return "went on"
-
-    async with asyncio.TaskGroup() as group, asyncio.timeout(20):
-        task = group.create_task(loop())
-        await waiting.wait()
-        task.cancel()
-    assert task.cancelled()
-    assert pulse.turns == 0
