@@ -27,6 +27,7 @@ class Wire:
         self._listener, self._server, self.url = stand_before(url)
         self._requests_cut = threading.Event()
         self._answers_cut = threading.Event()
+        self._closed = threading.Event()
         self._sockets: list[socket.socket] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -44,6 +45,7 @@ class Wire:
 
     def close(self) -> None:
         """End everything."""
+        self._closed.set()
         self._listener.close()
         self._end_all()
 
@@ -51,8 +53,12 @@ class Wire:
         with suppress(OSError):  # the listener is closed: the test is over
             while True:
                 client, _ = self._listener.accept()
+                self._sockets.append(client)
                 server = socket.create_connection(self._server)
-                self._sockets += [client, server]
+                self._sockets.append(server)
+                if self._closed.is_set():  # while we were connecting: nobody else will end these
+                    self._end_all()
+                    return
                 for source, sink, cut in (
                     (client, server, self._requests_cut),
                     (server, client, self._answers_cut),
