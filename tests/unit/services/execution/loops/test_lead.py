@@ -1,6 +1,8 @@
 """What ends a lead ends only the lead, unless it is not the database's doing."""
 
 import asyncio
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any, Self
 
 import psycopg
@@ -123,3 +125,48 @@ async def test_anything_else_ends_the_process_even_beside_a_lost_lock(
         await lead_of(standby, pulse)
     assert standby.asked == 1
     assert not standby.session.is_open, "the lock is free for the successor"
+
+
+async def test_a_loop_whose_cancellation_was_forgotten_ends_with_its_lead(
+    monkeypatch: pytest.MonkeyPatch, pulse: LoopPulse
+) -> None:
+    """As asyncio's wait_for forgets it: the wait ends well, and the loop begins its next turn."""
+    working = asyncio.Event()
+    turns = 0
+
+    async def wait(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    async def forgetful(_: object, lead_pulse: LoopPulse) -> None:
+        nonlocal turns
+        while not lead_pulse.stopping.is_set():
+            turns += 1
+            assert turns == 1, "it went on without its lead"
+            working.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    async def lose(_: object) -> None:
+        await working.wait()
+        raise LOST
+
+    for name in (
+        "read_markets",
+        "read_balances",
+        "read_clock",
+        "keep_warm",
+        "compare_dry_runs",
+        "keep_alive",
+    ):
+        monkeypatch.setattr(leading, name, wait)
+    for name in ("enter", "leave", "redeem", "cancel"):
+        monkeypatch.setattr(leading, name, wait)
+    monkeypatch.setattr(leading, "confirm", forgetful)
+    desk: Any = SimpleNamespace(executors=SimpleNamespace(live_accounts=tuple))
+    session: Any = SimpleNamespace(hold=lose)
+    halting: Any = SimpleNamespace(watch=wait)
+    with pytest.raises(ExceptionGroup) as ended:
+        await leading._run_loops(desk, session, halting, pulse)
+    assert ended.value.exceptions == (LOST,)
+    assert turns == 1
+    assert not pulse.stopping.is_set(), "the process goes on"
