@@ -17,6 +17,7 @@ from pathlib import Path
 from tests.guards.guard import Guard
 from tests.guards.in_the_book import BOOK_GUARDS
 from tests.guards.in_the_code import CODE_GUARDS
+from tests.guards.in_the_feeds import FEED_GUARDS
 from tests.guards.trial import WHOLE_S, Trial, Verdict, attempt, copy_tree, run_tests
 
 ROOT = Path(__file__).parent.parent.parent
@@ -27,7 +28,7 @@ TREES = 2
 def main() -> int:
     """Run the trials asked for and print the list; returns the exit status."""
     wanted = os.environ.get("ONLY", "")
-    guards = [guard for guard in (*BOOK_GUARDS, *CODE_GUARDS) if wanted in guard.name]
+    guards = [guard for guard in (*BOOK_GUARDS, *CODE_GUARDS, *FEED_GUARDS) if wanted in guard.name]
     if not guards:
         print(f"no guard is called {wanted!r}")
         return 2

@@ -6,6 +6,7 @@ _LOCK = "tests/integration/test_lock.py::"
 _WRITES = "tests/unit/shared/venue/test_writes.py::"
 _OUTCOME = "tests/unit/shared/venue/test_outcome.py::"
 _GATE = "tests/unit/shared/domain/test_gate.py::"
+_PREFLIGHT = "tests/integration/test_preflight_at_venue.py::"
 
 CODE_GUARDS = (
     Guard(
@@ -240,5 +241,53 @@ CODE_GUARDS = (
         '{**LIMITS, "idle_in_transaction_session_timeout": "1s"}',
         "LIMITS",
         "tests/integration/test_lock.py::test_what_a_silent_holder_left_open_does_not_keep_its_successor_waiting",
+    ),
+    Guard(
+        "LIVE asks before it starts",
+        "E22",
+        "services/execution/preflight.py",
+        "    if settings.trading_mode is not Mode.LIVE:\n        return\n",
+        "    if settings.trading_mode:\n        return\n",
+        _PREFLIGHT + "test_live_does_not_start_and_names_every_check_that_failed",
+    ),
+    Guard(
+        "a wallet nobody deployed does not trade",
+        "E22",
+        "shared/venue/standing.py",
+        'return code != "0x"',
+        "return True",
+        _PREFLIGHT + "test_what_is_wrong_is_found_by_its_name_and_nothing_else_is",
+    ),
+    Guard(
+        "a blocked region does not trade",
+        "E22",
+        "shared/domain/preflight.py",
+        "venue.blocked is False,",
+        "True,",
+        _PREFLIGHT + "test_what_is_wrong_is_found_by_its_name_and_nothing_else_is",
+    ),
+    Guard(
+        "what the database does to a lead ends the lead and not the process",
+        "E2",
+        "services/execution/loops/lead.py",
+        "isinstance(reason, LockLost) or is_passing(reason)",
+        "isinstance(reason, LockLost)",
+        "tests/integration/test_lead_lost.py::test_a_read_that_waits_too_long_ends_the_lead_and_the_next_one_trades",
+    ),
+    Guard(
+        "the loops of a lead end with it, also where their cancellation was forgotten",
+        "E2",
+        "services/execution/loops/lead.py",
+        "        finally:\n            self.stopping.set()\n",
+        "        finally:\n            pass\n",
+        "tests/unit/services/execution/loops/test_lead.py::test_a_loop_whose_cancellation_was_forgotten_ends_with_its_lead",
+    ),
+    Guard(
+        "a strategy's stop is read of the session and day that run",
+        "R8",
+        "shared/db/queries/gate.py",
+        "(y.opened_by <> 'day' OR y.day = (clock_timestamp() AT TIME ZONE 'UTC')::date)",
+        "true",
+        "tests/integration/test_gate_read.py::test_a_stop_is_read_of_its_strategy_while_its_session_or_day_runs",
     ),
 )

@@ -8,8 +8,9 @@ from tests.conftest import REPOSITORY
 from tests.guards.guard import Guard, GuardMoved, find, remove
 from tests.guards.in_the_book import BOOK_GUARDS
 from tests.guards.in_the_code import CODE_GUARDS
+from tests.guards.in_the_feeds import FEED_GUARDS
 
-GUARDS = (*BOOK_GUARDS, *CODE_GUARDS)
+GUARDS = (*BOOK_GUARDS, *CODE_GUARDS, *FEED_GUARDS)
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)
