@@ -74,7 +74,7 @@ async def setup(process: Process[ExecutionSettings]) -> Wiring:
 
 def _subscribe(listener: Listener) -> Wakeups:
     return Wakeups(
-        entries=listener.subscribe({"signal_created", "gate_changed"}),
+        entries=listener.subscribe({"gate_changed"}),
         exits=listener.subscribe({"exit_requested", "position_changed"}),
         confirmations=listener.subscribe({"order_changed"}),
         cancels=listener.subscribe({"order_changed", "gate_changed"}),

@@ -7,14 +7,16 @@ last answered exchange was *sent*, by a clock that counts through suspension.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import psycopg
+from psycopg import sql
 from psycopg.abc import Params, QueryNoTemplate
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
+from shared.db.ear import Ear
 from shared.db.engine import connect_raw, is_connection_error
 from shared.db.severing import severed_after
 from shared.observability.logs import get_logger
@@ -60,6 +62,7 @@ class LockSession:
         self._last_sent_at = last_sent_at
         self._turn = asyncio.Lock()
         self._lost = False
+        self._ear: Ear | None = None
 
     @classmethod
     async def try_acquire(
@@ -99,6 +102,17 @@ class LockSession:
         """Run one statement and return its first row, None when it has none; raises as ``call``."""
         return await self._exchange(statement, parameters, within_s=ANSWER_WITHIN_S)
 
+    async def hear(self, channel: str, heard: Callable[[str], None]) -> None:
+        """From now on call ``heard``, which must not raise, with each payload sent on a channel; raises LockLost.
+
+        A signal is heard on the session that will claim it: one process fewer to wake on its way (ADR 0003). It is a
+        hint, as every notification is: what is missed is found by whoever polls.
+        """
+        listen = sql.SQL("LISTEN {}").format(sql.Identifier(channel))
+        await self._exchange(listen, None, within_s=ANSWER_WITHIN_S)
+        self._ear = Ear(self._connection, channel, heard)
+        self._ear.watch()
+
     async def ping(self) -> None:
         """Renew the lease; raises LockLost."""
         await self._exchange("SELECT 1", None, within_s=LEASE_S)
@@ -112,8 +126,7 @@ class LockSession:
 
     async def close(self) -> None:
         """Give the lock up by closing the session."""
-        self._lost = True
-        await self._connection.close()
+        await self._lose()
 
     async def _exchange(
         self, statement: QueryNoTemplate, parameters: Params | None, *, within_s: float
@@ -122,11 +135,13 @@ class LockSession:
             if self._lost:
                 raise LockLost("the lock session has ended")
             sent_at = self._clock.boottime()
+            if self._ear is not None:
+                self._ear.rest()
             try:
                 with severed_after(self._connection, within_s):
                     cursor = self._connection.cursor(row_factory=dict_row)
                     await cursor.execute(statement, parameters, prepare=True)
-                    row = await cursor.fetchone()
+                    row = None if cursor.description is None else await cursor.fetchone()
             except psycopg.Error as error:
                 if is_connection_error(error) or self._connection.closed:
                     await self._lose()
@@ -139,11 +154,17 @@ class LockSession:
                 # Cancelled half-way: whether the statement committed is unknown, so the session must not go on.
                 await self._lose()
                 raise
+            finally:
+                if self._ear is not None and not self._lost:
+                    self._ear.watch()
             self._last_sent_at = sent_at
             return row
 
     async def _lose(self) -> None:
         self._lost = True
+        if self._ear is not None:
+            self._ear.close()
+            self._ear = None
         await self._connection.close()
 
     def _log_timeout(self, statement: QueryNoTemplate, sent_at: float) -> None:

@@ -41,6 +41,9 @@ async def enter(desk: Desk, session: LockSession, pulse: LoopPulse) -> None:
     """Decide every new signal until asked to stop; sends under way are finished. Raises LockLost."""
     if problem := await actions.warm_up(session):
         log.warning("claims_not_warm", reason=problem)
+    await session.hear(
+        SignalCreated.channel, lambda payload: desk.wakeups.entries.add(SignalCreated(SignalId(payload)))
+    )
     under = _Under()
     looked_at = float("-inf")
     async with asyncio.TaskGroup() as group:
