@@ -13,13 +13,10 @@ from psycopg import Notify
 
 
 class Ear:
-    """One channel of one connection; ``heard`` is called with each payload, and must not raise."""
+    """What one connection listens to; ``heard`` is called with each payload, and must not raise."""
 
-    def __init__(
-        self, connection: psycopg.AsyncConnection[Any], channel: str, heard: Callable[[str], None]
-    ) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Any], heard: Callable[[str], None]) -> None:
         self._connection = connection
-        self._channel = channel
         self._heard = heard
         self._socket = connection.fileno()
         self._watching = False
@@ -55,5 +52,4 @@ class Ear:
             self._hear(Notify(found.relname.decode(), found.extra.decode(), found.be_pid))
 
     def _hear(self, notification: Notify) -> None:
-        if notification.channel == self._channel:
-            self._heard(notification.payload)
+        self._heard(notification.payload)

@@ -110,7 +110,7 @@ class LockSession:
         """
         listen = sql.SQL("LISTEN {}").format(sql.Identifier(channel))
         await self._exchange(listen, None, within_s=ANSWER_WITHIN_S)
-        self._ear = Ear(self._connection, channel, heard)
+        self._ear = Ear(self._connection, heard)
         self._ear.watch()
 
     async def ping(self) -> None:
