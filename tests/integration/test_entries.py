@@ -7,9 +7,11 @@ from decimal import Decimal
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 from psycopg.types.json import Jsonb
 
 from services.execution.executors import Executors
+from services.execution.loops import entries
 from services.execution.loops.desk import Desk as Trading
 from services.execution.loops.desk import Wakeups
 from services.execution.loops.entries import AT_ONCE_MAX, enter
@@ -25,6 +27,7 @@ from tests.factories import CLOCK, DOWN_TOKEN, UP_TOKEN, Desk
 
 pytestmark = pytest.mark.integration
 WITHIN_S = 15.0
+V2_TOKEN = "663574927012476832975694178961957910328055987427402067619466963999000625152"
 
 
 @asynccontextmanager
@@ -56,6 +59,7 @@ async def entering(desk: Desk, db: Connect, *, reconciled: bool = True) -> Async
             yield others["entries"]
         finally:
             pulse.stopping.set()
+            others["entries"].add_everything()
             await loop
             for task in asyncio.all_tasks():
                 if task.get_name() == "hold":
@@ -63,9 +67,9 @@ async def entering(desk: Desk, db: Connect, *, reconciled: bool = True) -> Async
     await session.close()
 
 
-def market(desk: Desk) -> str:
+def market(desk: Desk, up_token: str = UP_TOKEN) -> str:
     """A window whose market, books and feeds are as fresh as the gate asks for."""
-    window = desk.window(closes_in_s=120)
+    window = desk.window(closes_in_s=120, up_token=up_token)
     now = CLOCK.now()
     desk.do(
         "execution",
@@ -73,14 +77,14 @@ def market(desk: Desk) -> str:
         " neg_risk, version, up_token, down_token)"
         " VALUES (%s, clock_timestamp(), true, 0.01, 5, 0.07, 1, true, false, 'v1', %s, %s)",
         window,
-        UP_TOKEN,
+        up_token,
         DOWN_TOKEN,
     )
     desk.do(
         "feed_collector",
         "INSERT INTO books_now (token_id, window_id, bids, asks, source_at, received_at, snapshot_at, continuous)"
         " VALUES (%s, %s, %s, %s, %s, %s, %s, true) ON CONFLICT (token_id) DO NOTHING",
-        UP_TOKEN,
+        up_token,
         window,
         Jsonb([["0.48", "1000"]]),
         Jsonb([["0.50", "1000"]]),
@@ -132,6 +136,34 @@ async def test_a_named_signal_becomes_one_order_however_often_it_is_named(desk: 
     assert desk.one("SELECT count(*) AS n FROM orders")["n"] == 1
     checks = desk.one("SELECT verdict FROM signals WHERE signal_id = %s", made)["verdict"]["checks"]
     assert all(check["passed"] for check in checks)
+
+
+async def test_a_signal_is_heard_on_the_session_that_claims_it(
+    desk: Desk, db: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(entries, "POLL_S", 3600)
+    async with entering(desk, db) as wakeup:
+        first = signal(desk, desk.window())
+        wakeup.add(SignalCreated(SignalId(first)))
+        await until("the loop has begun, and looked at everything", lambda: states(desk)[first] != "NEW")
+        made = signal(desk, market(desk))
+        desk.do("signal_engine", "SELECT pg_notify('signal_created', %s)", made)
+        await until("it is ordered", lambda: states(desk)[made] == "ORDERED")
+
+
+async def test_an_order_that_cannot_be_prepared_is_refused_and_counted(desk: Desk, db: Connect) -> None:
+    """A market says one protocol and its asset id another: no exchange is the right one to sign for."""
+    counted = ("execution_signals_total", {"result": "MARKET_UNSUPPORTED"})
+    before = REGISTRY.get_sample_value(*counted) or 0
+    async with entering(desk, db) as wakeup:
+        made = signal(desk, market(desk, up_token=V2_TOKEN), token_id=V2_TOKEN)
+        wakeup.add(SignalCreated(SignalId(made)))
+        await until("it is refused", lambda: states(desk)[made] == "REFUSED")
+        await until("it is counted", lambda: REGISTRY.get_sample_value(*counted) == before + 1)
+    found = desk.one("SELECT refusal, verdict FROM signals WHERE signal_id = %s", made)
+    assert found["refusal"] == "MARKET_UNSUPPORTED"
+    assert all(check["passed"] for check in found["verdict"]["checks"])
+    assert V2_TOKEN in found["verdict"]["prepare"]
 
 
 async def test_a_word_that_names_no_signal_is_passed_over(desk: Desk, db: Connect) -> None:

@@ -1,8 +1,9 @@
 """Signals become orders: facts → gate → prepare → claim → send → record."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from services.execution import actions
 from services.execution.decide import EntryDecision, entry_intent, judge_entry
@@ -93,16 +94,21 @@ async def _decide(desk: Desk, session: LockSession, signal: SignalId) -> bool:
         refused = Refusal.MODE_NOT_ALLOWED
     if refused in _PASSING:
         return False  # nobody decides now: it stays NEW for the leader, or expires
-    if refused is not None or executor is None:
-        await actions.refuse(desk.database, signal, str(refused), decision.evidence)
-        SIGNALS.labels(str(refused)).inc()
-        log.info("signal_refused", correlation_id=signal, reason=str(refused))
-    else:
-        await _order(desk, session, executor, read, decision)
+    if refused is not None:
+        await _refuse(desk, signal, refused, decision.evidence)
+        return True
+    assert executor is not None, "a mode nobody acts in is refused"
+    await _order(desk, session, executor, read, decision)
     return True
 
 
 _PASSING = frozenset({Refusal.NOT_LEADER, Refusal.RECONCILIATION_PENDING})
+
+
+async def _refuse(desk: Desk, signal: SignalId, why: Refusal, evidence: Mapping[str, Any]) -> None:
+    await actions.refuse(desk.database, signal, why, evidence)
+    SIGNALS.labels(why).inc()
+    log.info("signal_refused", correlation_id=signal, reason=why)
 
 
 async def _order(
@@ -116,7 +122,7 @@ async def _order(
         prepared = executor.prepare(entry_intent(read, proposal))
     except VenueRefusal as problem:
         evidence = {**decision.evidence, "prepare": str(problem)}
-        await actions.refuse(desk.database, signal.signal_id, Refusal.MARKET_UNSUPPORTED, evidence)
+        await _refuse(desk, signal.signal_id, Refusal.MARKET_UNSUPPORTED, evidence)
         return
     fault_point("prepare.done")
     claiming_at = desk.clock.boottime()
