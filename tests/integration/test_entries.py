@@ -26,7 +26,7 @@ from tests.conftest import Connect
 from tests.factories import CLOCK, DOWN_TOKEN, UP_TOKEN, Desk
 
 pytestmark = pytest.mark.integration
-WITHIN_S = 15.0
+WITHIN_S = 30.0
 V2_TOKEN = "663574927012476832975694178961957910328055987427402067619466963999000625152"
 
 
