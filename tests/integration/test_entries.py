@@ -15,7 +15,7 @@ from services.execution.loops import entries
 from services.execution.loops.desk import Desk as Trading
 from services.execution.loops.desk import Wakeups
 from services.execution.loops.entries import AT_ONCE_MAX, enter
-from shared.bus.channels import GateChanged, SignalCreated
+from shared.bus.channels import GateChanged
 from shared.bus.listen import Wakeup
 from shared.db.lock import EXECUTOR_LOCK_KEY, LockSession
 from shared.domain.ids import AccountId, SignalId
@@ -31,8 +31,10 @@ V2_TOKEN = "66357492701247683297569417896195791032805598742740206761946696399900
 
 
 @asynccontextmanager
-async def entering(desk: Desk, db: Connect, *, reconciled: bool = True) -> AsyncIterator[Wakeup]:
-    """Run the loop as the leader in PAPER; yields what wakes it."""
+async def entering(
+    desk: Desk, db: Connect, *, reconciled: bool = True, afterwards: Callable[[], None] = lambda: None
+) -> AsyncIterator[Wakeup]:
+    """Run the loop as the leader in PAPER; yields what wakes it. ``afterwards`` comes when it is over and the lead is not."""
     desk.do("execution", "SELECT pg_advisory_unlock_all()")
     session = await LockSession.try_acquire(
         desk.role_url("onebook_execution"), key=EXECUTOR_LOCK_KEY, clock=CLOCK, instance="entries"
@@ -40,7 +42,7 @@ async def entering(desk: Desk, db: Connect, *, reconciled: bool = True) -> Async
     assert session is not None
     if reconciled:
         assert desk.do("reconciler", "SELECT mark_reconciled(%s, '{}')", session.epoch)
-    channels = frozenset({"signal_created", "gate_changed"})
+    channels = frozenset({"gate_changed"})
     others = {name: Wakeup(channels) for name in Wakeups.__dataclass_fields__}
     trading = Trading(
         database=await db(role="execution"),
@@ -61,6 +63,8 @@ async def entering(desk: Desk, db: Connect, *, reconciled: bool = True) -> Async
             pulse.stopping.set()
             others["entries"].add_everything()
             await loop
+            afterwards()
+            await session.ping()
             for task in asyncio.all_tasks():
                 if task.get_name() == "hold":
                     task.cancel()
@@ -112,6 +116,11 @@ def signal(desk: Desk, window: str, **fields: object) -> str:
     return desk.signal(window, risk=Jsonb(risk), amount_usdc=Decimal(2), **fields)
 
 
+def name(desk: Desk, signal_id: str) -> None:
+    """Notify of a signal, as whoever commits one does."""
+    desk.do("signal_engine", "SELECT pg_notify('signal_created', %s)", signal_id)
+
+
 async def until(what: str, look: Callable[[], Any]) -> None:
     async with asyncio.timeout(WITHIN_S):
         while not look():
@@ -124,14 +133,14 @@ def states(desk: Desk) -> dict[str, str]:
 
 
 async def test_a_named_signal_becomes_one_order_however_often_it_is_named(desk: Desk, db: Connect) -> None:
-    async with entering(desk, db) as wakeup:
+    async with entering(desk, db):
         made = signal(desk, market(desk))
         for _ in range(20):
-            wakeup.add(SignalCreated(SignalId(made)))
+            name(desk, made)
         await until("it is ordered", lambda: states(desk)[made] == "ORDERED")
-        wakeup.add(SignalCreated(SignalId(made)))
+        name(desk, made)
         later = signal(desk, desk.window(closes_in_s=120))
-        wakeup.add(SignalCreated(SignalId(later)))
+        name(desk, later)
         await until("the next is decided", lambda: states(desk)[later] != "NEW")
     assert desk.one("SELECT count(*) AS n FROM orders")["n"] == 1
     checks = desk.one("SELECT verdict FROM signals WHERE signal_id = %s", made)["verdict"]["checks"]
@@ -142,12 +151,12 @@ async def test_a_signal_is_heard_on_the_session_that_claims_it(
     desk: Desk, db: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(entries, "POLL_S", 3600)
-    async with entering(desk, db) as wakeup:
+    async with entering(desk, db):
         first = signal(desk, desk.window())
-        wakeup.add(SignalCreated(SignalId(first)))
+        name(desk, first)
         await until("the loop has begun, and looked at everything", lambda: states(desk)[first] != "NEW")
         made = signal(desk, market(desk))
-        desk.do("signal_engine", "SELECT pg_notify('signal_created', %s)", made)
+        name(desk, made)
         await until("it is ordered", lambda: states(desk)[made] == "ORDERED")
 
 
@@ -155,9 +164,9 @@ async def test_an_order_that_cannot_be_prepared_is_refused_and_counted(desk: Des
     """A market says one protocol and its asset id another: no exchange is the right one to sign for."""
     counted = ("execution_signals_total", {"result": "MARKET_UNSUPPORTED"})
     before = REGISTRY.get_sample_value(*counted) or 0
-    async with entering(desk, db) as wakeup:
+    async with entering(desk, db):
         made = signal(desk, market(desk, up_token=V2_TOKEN), token_id=V2_TOKEN)
-        wakeup.add(SignalCreated(SignalId(made)))
+        name(desk, made)
         await until("it is refused", lambda: states(desk)[made] == "REFUSED")
         await until("it is counted", lambda: REGISTRY.get_sample_value(*counted) == before + 1)
     found = desk.one("SELECT refusal, verdict FROM signals WHERE signal_id = %s", made)
@@ -167,36 +176,40 @@ async def test_an_order_that_cannot_be_prepared_is_refused_and_counted(desk: Des
 
 
 async def test_a_word_that_names_no_signal_is_passed_over(desk: Desk, db: Connect) -> None:
-    async with entering(desk, db) as wakeup:
-        wakeup.add(SignalCreated(SignalId("nobody")))
+    async with entering(desk, db):
+        name(desk, "nobody")
         made = signal(desk, market(desk))
-        wakeup.add(SignalCreated(SignalId(made)))
+        name(desk, made)
         await until("the real one is ordered", lambda: states(desk)[made] == "ORDERED")
 
 
-async def test_a_signal_nobody_names_is_found_by_the_poll_under_a_stream_of_names(
-    desk: Desk, db: Connect
-) -> None:
-    async with entering(desk, db) as wakeup:
+async def test_a_signal_nobody_names_is_found_by_the_poll(desk: Desk, db: Connect) -> None:
+    async with entering(desk, db):
         first = signal(desk, desk.window())
-        wakeup.add(SignalCreated(SignalId(first)))
+        name(desk, first)
         await until("the loop has begun, and looked at everything", lambda: states(desk)[first] != "NEW")
-        wakeup.add(SignalCreated(SignalId("nobody")))
         made = signal(desk, market(desk))
+        await until("the poll found it", lambda: states(desk)[made] != "NEW")
 
-        def look() -> bool:
-            wakeup.add(SignalCreated(SignalId("nobody")))  # never a quarter of a second without one
-            return states(desk)[made] != "NEW"
 
-        await until("the poll found it", look)
+async def test_once_the_loop_is_over_nobody_begins_on_what_is_heard(desk: Desk, db: Connect) -> None:
+    made: list[str] = []
+
+    def afterwards() -> None:
+        made.append(signal(desk, market(desk)))
+        name(desk, made[0])
+
+    async with entering(desk, db, afterwards=afterwards):
+        pass
+    assert states(desk) == {made[0]: "NEW"}
 
 
 async def test_more_signals_than_are_worked_on_at_once_are_all_decided(desk: Desk, db: Connect) -> None:
-    async with entering(desk, db) as wakeup:
+    async with entering(desk, db):
         window = market(desk)
         made = [signal(desk, window, ordinal=number) for number in range(3 * AT_ONCE_MAX)]
         for each in made:
-            wakeup.add(SignalCreated(SignalId(each)))
+            name(desk, each)
         await until("all are decided", lambda: "NEW" not in states(desk).values())
     # A second one only after the first was provably not sent: a machine that is late lets a send's deadline pass.
     orders = desk.all("SELECT state FROM orders ORDER BY claimed_at")
@@ -209,9 +222,24 @@ async def test_before_the_comparison_a_signal_waits_and_afterwards_it_is_decided
 ) -> None:
     async with entering(desk, db, reconciled=False) as wakeup:
         made = signal(desk, market(desk))
-        wakeup.add(SignalCreated(SignalId(made)))
+        name(desk, made)
         epoch = desk.one("SELECT max(epoch) AS epoch FROM executor_epochs")["epoch"]
         assert states(desk)[made] == "NEW"
         assert desk.do("reconciler", "SELECT mark_reconciled(%s, '{}')", epoch)
         wakeup.add(GateChanged(AccountId("*"), "*"))
         await until("it is ordered", lambda: states(desk)[made] == "ORDERED")
+
+
+async def test_where_one_fails_nobody_begins_on_what_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group that ran it takes no more, and says so by an exception that whoever hears must not raise."""
+
+    async def fail(*_: object) -> bool:
+        raise RuntimeError("no decision is made so")
+
+    monkeypatch.setattr(entries, "_decide", fail)
+    under = entries._Under({SignalId("first")})
+    nothing = cast("Any", None)
+    with pytest.raises(RuntimeError):
+        await entries._work_on(nothing, nothing, SignalId("first"), under)
+    assert under.ended
+    assert not under.way

@@ -36,22 +36,20 @@ class _Under:
     way: set[SignalId] = field(default_factory=set)
     turned_away: bool = False
     """A signal found no room: whoever is done next has the table looked at."""
+    ended: bool = False
+    """The loop is over, or one of them failed and the lead with it: nobody begins on what is heard now."""
 
 
 async def enter(desk: Desk, session: LockSession, pulse: LoopPulse) -> None:
     """Decide every new signal until asked to stop; sends under way are finished. Raises LockLost."""
     if problem := await actions.warm_up(session):
         log.warning("claims_not_warm", reason=problem)
-    await session.hear(
-        SignalCreated.channel, lambda payload: desk.wakeups.entries.add(SignalCreated(SignalId(payload)))
-    )
     under = _Under()
-    looked_at = float("-inf")
     async with asyncio.TaskGroup() as group:
 
         def begin(signals: Iterable[SignalId]) -> None:
             for signal in signals:
-                if signal in under.way:
+                if signal in under.way or under.ended:
                     continue
                 if len(under.way) >= AT_ONCE_MAX:
                     under.turned_away = True
@@ -59,22 +57,24 @@ async def enter(desk: Desk, session: LockSession, pulse: LoopPulse) -> None:
                 under.way.add(signal)
                 group.create_task(_work_on(desk, session, signal, under))
 
-        while not pulse.stopping.is_set():
-            pulse.tick()
-            woken = await desk.wakeups.entries.wait(timeout_s=POLL_S)
-            # A notification names its signal, and its gate is read at once; the table is looked at when anything else
-            # woke us, and as often as the poll says however many notifications arrive.
-            named = [each.signal_id for each in woken.messages if isinstance(each, SignalCreated)]
-            begin(named)
-            is_due = desk.clock.monotonic() - looked_at >= POLL_S
-            if is_due or woken.everything or len(named) < len(woken.messages):
-                looked_at = desk.clock.monotonic()
+        # A notification names its signal, which is begun on at once; the table is looked at when anything else woke us,
+        # and as often as the poll says.
+        await session.hear(SignalCreated.channel, lambda payload: begin([SignalId(payload)]))
+        try:
+            while not pulse.stopping.is_set():
+                pulse.tick()
+                await desk.wakeups.entries.wait(timeout_s=POLL_S)
                 begin(await actions.new_signals(desk.database))
+        finally:
+            under.ended = True
 
 
 async def _work_on(desk: Desk, session: LockSession, signal: SignalId, under: _Under) -> None:
     try:
         decided = await _decide(desk, session, signal)
+    except BaseException:
+        under.ended = True
+        raise
     finally:
         under.way.discard(signal)
     if decided and under.turned_away:
