@@ -4,8 +4,8 @@ It is read on the lock session: no pool is waited for (B4), and its plan, which 
 is made once a session.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
-from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -150,7 +150,7 @@ async def gate_read(session: LockSession, signal: SignalId) -> GateRead | None:
             halted=row.halted,
         ),
         mode_control=Mode(row.mode_ceiling),
-        controls=_controls(frozenset((row.controls or {}).items())),
+        controls=_controls(row.controls),
         venue_offset=None if row.venue_offset_ms is None else milliseconds(row.venue_offset_ms),
         primary_feed_at=row.primary_at,
         book=book,
@@ -188,11 +188,9 @@ async def warm_up(session: LockSession) -> str | None:
     return problem
 
 
-@lru_cache(maxsize=64)
-def _controls(rows: frozenset[tuple[str, str]]) -> Controls | None:
-    """Return what rows mean. The rows are read for every signal; their meaning, half of a read's work, is remembered."""
+def _controls(rows: Mapping[str, str] | None) -> Controls | None:
     try:
-        return parse_controls(dict(rows))
+        return parse_controls(rows or {})
     except ControlInvalid:
         return None  # what cannot be read closes the gate (P3)
 
