@@ -1,13 +1,13 @@
 """What becomes of a claim when others hold what it needs: asked once more, or left for the next look (B9)."""
 
+from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from typing import TypeVar
 
 import psycopg
-from psycopg.abc import Params, QueryNoTemplate
-
-from shared.db.lock import LockSession, Row
 
 TRIES = 2
+Answer = TypeVar("Answer")
 
 
 class Contention(StrEnum):
@@ -19,11 +19,11 @@ class Contention(StrEnum):
     """Two transactions stood in each other's way, twice: no ordinary load does that."""
 
 
-async def claim(session: LockSession, statement: QueryNoTemplate, parameters: Params) -> Row | Contention:
-    """Return the row of a claim, made once more after a conflict; raises LockLost and what else the Book refuses."""
+async def claim(ask: Callable[[], Awaitable[Answer]]) -> Answer | Contention:
+    """Return a claim's answer, asked once more after a conflict; raises LockLost and what else the Book refuses."""
     for _ in range(TRIES):
         try:
-            return await session.call(statement, parameters)
+            return await ask()
         except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
             continue
         except (psycopg.errors.LockNotAvailable, psycopg.errors.QueryCanceled):

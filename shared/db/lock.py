@@ -7,8 +7,9 @@ last answered exchange was *sent*, by a clock that counts through suspension.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -16,8 +17,8 @@ from psycopg.abc import Params, QueryNoTemplate
 from psycopg.rows import dict_row
 from pydantic import SecretStr
 
-from shared.db.ear import Ear
 from shared.db.engine import connect_raw, is_connection_error
+from shared.db.line import Line
 from shared.db.severing import severed_after
 from shared.observability.logs import get_logger
 from shared.runtime.clock import Clock
@@ -45,6 +46,7 @@ LOCK_LIMITS: Mapping[str, str] = {
 
 Row = Mapping[str, Any]
 Connection = psycopg.AsyncConnection[Any]
+Answer = TypeVar("Answer")
 log = get_logger()
 
 
@@ -62,7 +64,8 @@ class LockSession:
         self._last_sent_at = last_sent_at
         self._turn = asyncio.Lock()
         self._lost = False
-        self._ear: Ear | None = None
+        self._line = Line(connection)
+        self._line.watch()
 
     @classmethod
     async def try_acquire(
@@ -94,13 +97,21 @@ class LockSession:
 
         Raises LockLost when the connection failed; a refusal of the database comes out as the psycopg.Error it is.
         """
-        row = await self.find(statement, parameters)
+        row = await self._run(statement, parameters, within_s=ANSWER_WITHIN_S)
         assert row is not None
         return row
 
-    async def find(self, statement: QueryNoTemplate, parameters: Params | None) -> Row | None:
-        """Run one statement and return its first row, None when it has none; raises as ``call``."""
-        return await self._exchange(statement, parameters, within_s=ANSWER_WITHIN_S)
+    async def ask(self, statement: str, *parameters: str | None) -> str | None:
+        """Run one statement that returns one text, its parameters being ``$1`` …; raises as ``call``.
+
+        The quick way, for what a signal waits for.
+        """
+        ask = partial(self._line.ask, statement, parameters)
+        return await self._exchange(statement, ask, within_s=ANSWER_WITHIN_S)
+
+    async def prepare(self, statement: str) -> None:
+        """Have a statement ready before it is first asked; raises as ``call``."""
+        await self._exchange(statement, partial(self._line.prepare, statement), within_s=ANSWER_WITHIN_S)
 
     async def hear(self, channel: str, heard: Callable[[str], None]) -> None:
         """From now on call ``heard``, which must not raise, with each payload sent on a channel; raises LockLost.
@@ -108,14 +119,12 @@ class LockSession:
         A signal is heard on the session that will claim it: one process fewer to wake on its way (ADR 0003). It is a
         hint, as every notification is: what is missed is found by whoever polls.
         """
-        listen = sql.SQL("LISTEN {}").format(sql.Identifier(channel))
-        await self._exchange(listen, None, within_s=ANSWER_WITHIN_S)
-        self._ear = Ear(self._connection, heard)
-        self._ear.watch()
+        self._line.hear(heard)
+        await self._run(sql.SQL("LISTEN {}").format(sql.Identifier(channel)), None, within_s=ANSWER_WITHIN_S)
 
     async def ping(self) -> None:
         """Renew the lease; raises LockLost."""
-        await self._exchange("SELECT 1", None, within_s=LEASE_S)
+        await self._run("SELECT 1", None, within_s=LEASE_S)
 
     async def hold(self, pulse: LoopPulse) -> None:
         """Ping for ever; a loop of the service. Raises LockLost."""
@@ -128,20 +137,31 @@ class LockSession:
         """Give the lock up by closing the session."""
         await self._lose()
 
-    async def _exchange(
+    async def _run(
         self, statement: QueryNoTemplate, parameters: Params | None, *, within_s: float
     ) -> Row | None:
+        async def run() -> Row | None:
+            self._line.rest()
+            try:
+                cursor = self._connection.cursor(row_factory=dict_row)
+                await cursor.execute(statement, parameters, prepare=True)
+                return None if cursor.description is None else await cursor.fetchone()
+            finally:
+                if not self._connection.closed:
+                    self._line.watch()
+
+        return await self._exchange(statement, run, within_s=within_s)
+
+    async def _exchange(
+        self, statement: QueryNoTemplate, run: Callable[[], Awaitable[Answer]], *, within_s: float
+    ) -> Answer:
         async with self._turn:
             if self._lost:
                 raise LockLost("the lock session has ended")
             sent_at = self._clock.boottime()
-            if self._ear is not None:
-                self._ear.rest()
             try:
                 with severed_after(self._connection, within_s):
-                    cursor = self._connection.cursor(row_factory=dict_row)
-                    await cursor.execute(statement, parameters, prepare=True)
-                    row = None if cursor.description is None else await cursor.fetchone()
+                    answer = await run()
             except psycopg.Error as error:
                 if is_connection_error(error) or self._connection.closed:
                     await self._lose()
@@ -154,17 +174,12 @@ class LockSession:
                 # Cancelled half-way: whether the statement committed is unknown, so the session must not go on.
                 await self._lose()
                 raise
-            finally:
-                if self._ear is not None and not self._lost:
-                    self._ear.watch()
             self._last_sent_at = sent_at
-            return row
+            return answer
 
     async def _lose(self) -> None:
         self._lost = True
-        if self._ear is not None:
-            self._ear.close()
-            self._ear = None
+        self._line.rest()
         await self._connection.close()
 
     def _log_timeout(self, statement: QueryNoTemplate, sent_at: float) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import partial
 from typing import Any
 
 from sqlalchemy import text
@@ -37,6 +38,8 @@ from shared.domain.redemptions import RedemptionEvent, RedemptionState
 from shared.domain.trades import VenueTrade
 
 Details = Mapping[str, Any]
+CLAIM_ENTRY = "SELECT row_to_json(claim)::text FROM claim_entry($1, $2, $3, $4, $5) claim"
+CLAIM_EXIT = "SELECT row_to_json(claim)::text FROM claim_exit($1, $2, $3, $4, $5) claim"
 _NONE: Details = {}
 
 
@@ -109,40 +112,28 @@ async def claim_entry(
     book: Details | None = None,
 ) -> ClaimAnswer:
     """Claim one entry; raises LockLost when the answer was lost: the row tells, and recovery finds it."""
-    row = await claim(
-        session,
-        "SELECT refused, claimed_at FROM claim_entry(%(epoch)s, %(signal)s, %(order)s, %(body)s, %(evidence)s)",
-        {
-            "epoch": session.epoch,
-            "signal": prepared.intent.signal_id,
-            "order": _order_fields(prepared, reserved_usdc=reserved_usdc, cap_usdc=cap_usdc, book=book),
-            "body": prepared.body,
-            "evidence": dump(evidence),
-        },
-    )
-    if isinstance(row, Contention):
-        return ClaimAnswer(row, None)
-    return ClaimAnswer(row["refused"], row["claimed_at"])
+    order = _order_fields(prepared, reserved_usdc=reserved_usdc, cap_usdc=cap_usdc, book=book)
+    return await _claim(session, CLAIM_ENTRY, prepared.intent.signal_id, order, prepared.body, dump(evidence))
 
 
 async def claim_exit(
     session: LockSession, prepared: PreparedOrder, *, evidence: Details, book: Details | None = None
 ) -> ClaimAnswer:
     """Claim the exit of a position; raises LockLost."""
-    row = await claim(
-        session,
-        "SELECT refused, claimed_at FROM claim_exit(%(epoch)s, %(position)s, %(order)s, %(body)s, %(evidence)s)",
-        {
-            "epoch": session.epoch,
-            "position": prepared.intent.position_id,
-            "order": _order_fields(prepared, reserved_usdc=None, cap_usdc=None, book=book),
-            "body": prepared.body,
-            "evidence": dump(evidence),
-        },
+    order = _order_fields(prepared, reserved_usdc=None, cap_usdc=None, book=book)
+    return await _claim(
+        session, CLAIM_EXIT, prepared.intent.position_id, order, prepared.body, dump(evidence)
     )
-    if isinstance(row, Contention):
-        return ClaimAnswer(row, None)
-    return ClaimAnswer(row["refused"], row["claimed_at"])
+
+
+async def _claim(session: LockSession, statement: str, *parameters: str | None) -> ClaimAnswer:
+    answer = await claim(partial(session.ask, statement, str(session.epoch), *parameters))
+    if isinstance(answer, Contention):
+        return ClaimAnswer(answer, None)
+    assert answer is not None, "a claim answers with one row"
+    row = json.loads(answer)
+    at = row["claimed_at"]
+    return ClaimAnswer(row["refused"], None if at is None else datetime.fromisoformat(at))
 
 
 async def claim_redeem(
@@ -156,8 +147,8 @@ async def claim_redeem(
     cash_before_usdc: Decimal | None,
 ) -> RedeemAnswer:
     """Claim the redemption of a window's tokens; raises LockLost."""
-    row = await claim(
-        session,
+    ask = partial(
+        session.call,
         "SELECT refused, expected_usdc FROM claim_redeem(%(epoch)s, %(account)s, %(mode)s, %(window)s, %(redemption)s,"
         " %(attempt)s, %(cash)s)",
         {
@@ -170,6 +161,7 @@ async def claim_redeem(
             "cash": cash_before_usdc,
         },
     )
+    row = await claim(ask)
     if isinstance(row, Contention):
         return RedeemAnswer(row, None)
     return RedeemAnswer(row["refused"], row["expected_usdc"])

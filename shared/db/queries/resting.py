@@ -6,11 +6,12 @@ The thin callers of alembic/sql/0004_orders, and what is read beside them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import text
 
-from shared.db.contention import Contention, claim
+from shared.db.contention import claim
 from shared.db.engine import Tx
 from shared.db.lock import LockSession
 from shared.db.queries.lifecycle import dump, trade_fields
@@ -27,15 +28,8 @@ Details = Mapping[str, Any]
 
 async def claim_cancel(session: LockSession, order: OrderId, reason: str) -> str | None:
     """Claim a cancel; returns why not, or None when it is written; raises LockLost."""
-    row = await claim(
-        session,
-        "SELECT claim_cancel(%(epoch)s, %(order)s, %(reason)s) AS refused",
-        {"epoch": session.epoch, "order": order, "reason": reason},
-    )
-    if isinstance(row, Contention):
-        return row
-    refused: str | None = row["refused"]
-    return refused
+    statement = "SELECT claim_cancel($1, $2, $3)"
+    return await claim(partial(session.ask, statement, str(session.epoch), order, reason))
 
 
 async def request_cancel(tx: Tx, order: OrderId, *, reason: str, by: str) -> bool:
