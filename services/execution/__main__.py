@@ -11,7 +11,7 @@ from services.execution.loops.desk import Desk, Wakeups
 from services.execution.loops.halting import Halting
 from services.execution.loops.lead import Leadership, beat, lead
 from services.execution.preflight import require_preflight
-from shared.bus.listen import Listener
+from shared.bus.listen import Switchboard
 from shared.db.engine import LIMITS_WITH_STANDBY, Database
 from shared.db.lock import EXECUTOR_LOCK_KEY, LockCandidate
 from shared.db.schema import require_schema
@@ -41,13 +41,14 @@ async def setup(process: Process[ExecutionSettings]) -> Wiring:
     except (LoginFailed, Malformed) as problem:
         raise StartRefused(f"an account cannot trade: {problem}") from problem
     await require_preflight(settings, database, executors, clock)
-    listener = Listener(settings.database_url, application_name=process.name, clock=clock)
+    switchboard = Switchboard()
     desk = Desk(
         database=database,
         clock=clock,
         reading=reading,
         executors=executors,
-        wakeups=_subscribe(listener),
+        switchboard=switchboard,
+        wakeups=_subscribe(switchboard),
         ceiling=settings.trading_mode,
         instance=settings.instance,
     )
@@ -58,7 +59,6 @@ async def setup(process: Process[ExecutionSettings]) -> Wiring:
     )
     return Wiring(
         loops=[
-            Loop("listen", listener.run),
             Loop("lead", partial(lead, desk, leadership, candidate, halting), drain_s=DRAIN_S),
             Loop("beat", partial(beat, desk, leadership)),
         ],
@@ -72,14 +72,14 @@ async def setup(process: Process[ExecutionSettings]) -> Wiring:
     )
 
 
-def _subscribe(listener: Listener) -> Wakeups:
+def _subscribe(switchboard: Switchboard) -> Wakeups:
     return Wakeups(
-        entries=listener.subscribe({"gate_changed"}),
-        exits=listener.subscribe({"exit_requested", "position_changed"}),
-        confirmations=listener.subscribe({"order_changed"}),
-        cancels=listener.subscribe({"order_changed", "gate_changed"}),
-        redemptions=listener.subscribe({"position_changed", "window_changed"}),
-        balances=listener.subscribe({"order_changed"}),
+        entries=switchboard.subscribe({"gate_changed"}),
+        exits=switchboard.subscribe({"exit_requested", "position_changed"}),
+        confirmations=switchboard.subscribe({"order_changed"}),
+        cancels=switchboard.subscribe({"order_changed", "gate_changed"}),
+        redemptions=switchboard.subscribe({"position_changed", "window_changed"}),
+        balances=switchboard.subscribe({"order_changed"}),
     )
 
 

@@ -86,6 +86,45 @@ class Wakeup:
         return woken
 
 
+class Switchboard:
+    """Who is woken by what."""
+
+    def __init__(self) -> None:
+        self._wakeups: list[Wakeup] = []
+
+    @property
+    def channels(self) -> list[str]:
+        """Return the channels somebody waits for, in order."""
+        return sorted(frozenset().union(*(wakeup.channels for wakeup in self._wakeups)))
+
+    def subscribe(self, channels: Iterable[str]) -> Wakeup:
+        """Return the wake-up of one consumer; raises ValueError for a channel that does not exist."""
+        wanted = frozenset(channels)
+        if unknown := wanted - CHANNELS:
+            raise ValueError(f"no such channel: {', '.join(sorted(unknown))}")
+        wakeup = Wakeup(wanted)
+        self._wakeups.append(wakeup)
+        return wakeup
+
+    def hand_on(self, channel: str, payload: str) -> None:
+        """Wake whoever waits for the channel; everybody, when the payload cannot be read."""
+        try:
+            message = parse(channel, payload)
+        except (KeyError, ValueError):
+            # Someone at a prompt can send anything; the rows are the truth, so looking at them is always right.
+            log.warning("notification_unreadable", channel=channel)
+            self.wake_all()
+            return
+        for wakeup in self._wakeups:
+            if channel in wakeup.channels:
+                wakeup.add(message)
+
+    def wake_all(self) -> None:
+        """Make everybody look at the tables: notifications may have been missed."""
+        for wakeup in self._wakeups:
+            wakeup.add_everything()
+
+
 class Listener:
     """Keeps one connection listening for the whole service; ``run`` is one of its loops.
 
@@ -98,17 +137,13 @@ class Listener:
         self._clock = clock
         self.connected = asyncio.Event()
         """Set while LISTEN is in place."""
-        self._wakeups: list[Wakeup] = []
+        self._switchboard = Switchboard()
+        self._shown = LISTENER_CONNECTED.labels(self._application_name)
         self._chance = random.Random(application_name)  # noqa: S311 jitter is no secret
 
     def subscribe(self, channels: Iterable[str]) -> Wakeup:
         """Return the wake-up of one consumer; raises ValueError for a channel that does not exist."""
-        wanted = frozenset(channels)
-        if unknown := wanted - CHANNELS:
-            raise ValueError(f"no such channel: {', '.join(sorted(unknown))}")
-        wakeup = Wakeup(wanted)
-        self._wakeups.append(wakeup)
-        return wakeup
+        return self._switchboard.subscribe(channels)
 
     async def run(self, pulse: LoopPulse) -> None:
         """Listen for ever; a lost connection is made anew with back-off, and nobody is left asleep meanwhile."""
@@ -127,7 +162,7 @@ class Listener:
                 log.warning("listener_disconnected", reason=str(error).strip())
             finally:
                 self.connected.clear()
-                LISTENER_CONNECTED.set(0)
+                self._shown.set(0)
             LISTENER_RECONNECTS.inc()
             await asyncio.sleep(next(pauses))
 
@@ -138,15 +173,14 @@ class Listener:
         )
 
     async def _start(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        channels = frozenset().union(*(wakeup.channels for wakeup in self._wakeups))
+        channels = self._switchboard.channels
         with severed_after(connection, PROBE_WITHIN_S):
-            for channel in sorted(channels | {_probe_channel(connection)}):
+            for channel in [*channels, _probe_channel(connection)]:
                 await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
         self.connected.set()
-        LISTENER_CONNECTED.set(1)
-        log.info("listener_connected", channels=sorted(channels))
-        for wakeup in self._wakeups:
-            wakeup.add_everything()
+        self._shown.set(1)
+        log.info("listener_connected", channels=channels)
+        self._switchboard.wake_all()
 
     async def _listen(self, connection: psycopg.AsyncConnection[Any], pulse: LoopPulse) -> None:
         """Hand notifications on, and every five seconds send one to ourselves: does the connection only look alive?"""
@@ -162,22 +196,9 @@ class Listener:
                         NOTIFY_LAG_S.observe(self._clock.boottime() - float(notification.payload))
                         answered = True
                     else:
-                        self._hand_on(notification.channel, notification.payload)
+                        self._switchboard.hand_on(notification.channel, notification.payload)
             if not answered:
                 raise psycopg.OperationalError("our own notification did not come back")
-
-    def _hand_on(self, channel: str, payload: str) -> None:
-        try:
-            message = parse(channel, payload)
-        except (KeyError, ValueError):
-            # Someone at a prompt can send anything; the rows are the truth, so looking at them is always right.
-            log.warning("notification_unreadable", channel=channel)
-            for wakeup in self._wakeups:
-                wakeup.add_everything()
-            return
-        for wakeup in self._wakeups:
-            if channel in wakeup.channels:
-                wakeup.add(message)
 
 
 def _probe_channel(connection: psycopg.AsyncConnection[Any]) -> str:

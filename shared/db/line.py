@@ -23,15 +23,15 @@ class Line:
         self._pgconn = connection.pgconn
         self._socket = connection.fileno()
         self._watching = False
-        self._heard: Callable[[str], None] | None = None
+        self._heard: dict[str, Callable[[str], None]] = {}
         self._asked: asyncio.Future[pq.abc.PGresult] | None = None
         self._result: pq.abc.PGresult | None = None
         self._names: dict[str, bytes] = {}
         connection.add_notify_handler(self._hear)
 
-    def hear(self, heard: Callable[[str], None]) -> None:
-        """From now on call ``heard``, which must not raise, with the payload of whatever the connection listens to."""
-        self._heard = heard
+    def hear(self, channel: str, heard: Callable[[str], None]) -> None:
+        """From now on call ``heard``, which must not raise, with what a channel brings; whoever asks for it LISTENs."""
+        self._heard[channel] = heard
 
     def watch(self) -> None:
         """Hand on what has arrived, and what will: nothing of psycopg's runs on the connection now."""
@@ -113,5 +113,5 @@ class Line:
             self._hear(Notify(found.relname.decode(), found.extra.decode(), found.be_pid))
 
     def _hear(self, notification: Notify) -> None:
-        if self._heard is not None:
-            self._heard(notification.payload)
+        if (heard := self._heard.get(notification.channel)) is not None:
+            heard(notification.payload)

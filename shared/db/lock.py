@@ -116,10 +116,10 @@ class LockSession:
     async def hear(self, channel: str, heard: Callable[[str], None]) -> None:
         """From now on call ``heard``, which must not raise, with each payload sent on a channel; raises LockLost.
 
-        A signal is heard on the session that will claim it: one process fewer to wake on its way (ADR 0003). It is a
-        hint, as every notification is: what is missed is found by whoever polls.
+        The leader hears on the session it claims on: with a second one, every notification would wake two processes of
+        the server on the way of a signal to its order (ADR 0003). What is missed is found by whoever polls.
         """
-        self._line.hear(heard)
+        self._line.hear(channel, heard)
         await self._run(sql.SQL("LISTEN {}").format(sql.Identifier(channel)), None, within_s=ANSWER_WITHIN_S)
 
     async def ping(self) -> None:

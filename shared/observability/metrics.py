@@ -29,7 +29,11 @@ NOTIFY_LAG_S = Histogram(
     "From sending a notification to ourselves to receiving it: the whole way through Postgres.",
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
 )
-LISTENER_CONNECTED = Gauge("onebook_listener_connected", "1 while the notification connection is up, else 0.")
+LISTENER_CONNECTED = Gauge(
+    "onebook_listener_connected",
+    "1 while a service's notification connection is up, else 0; nothing where there is none.",
+    ["listener"],
+)
 LISTENER_RECONNECTS = Counter(
     "onebook_listener_reconnects_total", "Times the notification connection was made anew."
 )

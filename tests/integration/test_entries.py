@@ -16,7 +16,7 @@ from services.execution.loops.desk import Desk as Trading
 from services.execution.loops.desk import Wakeups
 from services.execution.loops.entries import AT_ONCE_MAX, enter
 from shared.bus.channels import GateChanged
-from shared.bus.listen import Wakeup
+from shared.bus.listen import Switchboard, Wakeup
 from shared.db.lock import EXECUTOR_LOCK_KEY, LockSession
 from shared.domain.ids import AccountId, SignalId
 from shared.domain.modes import Mode
@@ -49,6 +49,7 @@ async def entering(
         clock=CLOCK,
         reading=cast("PublicReading", None),  # entries read the Book alone
         executors=Executors(Mode.PAPER, {}),
+        switchboard=Switchboard(),
         wakeups=Wakeups(**others),
         ceiling=Mode.PAPER,
         instance="entries",

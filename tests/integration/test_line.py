@@ -2,11 +2,16 @@
 
 import asyncio
 import contextlib
+from types import SimpleNamespace
 
 import psycopg
 import pytest
 
+from services.execution.loops.lead import _listen
+from shared.bus.channels import ExitRequested, GateChanged
+from shared.bus.listen import Switchboard, Woken
 from shared.db.lock import EXECUTOR_LOCK_KEY, LockLost, LockSession
+from shared.domain.ids import AccountId, PositionId
 from shared.runtime.clock import SystemClock
 
 WITHIN_S = 5
@@ -185,3 +190,20 @@ async def test_questions_take_turns_with_statements(session):
         ]
     assert [each.result() for each in asked] == [str(number) for number in range(20)]
     assert [each.result() for each in called] == [{"number": number} for number in range(20)]
+
+
+async def test_a_lead_wakes_its_loops_by_what_its_session_hears(session, say):
+    switchboard = Switchboard()
+    exits, entries = switchboard.subscribe({"exit_requested"}), switchboard.subscribe({"gate_changed"})
+    for wakeup in (exits, entries):
+        await wakeup.wait(timeout_s=WITHIN_S)
+    await _listen(SimpleNamespace(switchboard=switchboard), session)
+    for wakeup in (exits, entries):
+        assert (await wakeup.wait(timeout_s=WITHIN_S)).everything, "what was said before is in the tables"
+    say("pos-1", channel="exit_requested")
+    say("acc/PAPER", channel="gate_changed")
+    say("acc/PAPER", channel="order_changed")
+    async with asyncio.timeout(WITHIN_S):
+        woken = await exits.wait(timeout_s=3600)
+        assert woken == Woken(frozenset({ExitRequested(PositionId("pos-1"))}), everything=False)
+        assert (await entries.wait(timeout_s=3600)).messages == {GateChanged(AccountId("acc"), "PAPER")}

@@ -10,7 +10,7 @@ from services.execution import actions
 from services.execution.decide import Answer, read_answer
 from services.execution.executors import Executors
 from services.execution.metrics import SUBMIT_S, SUBMITS
-from shared.bus.listen import Wakeup
+from shared.bus.listen import Switchboard, Wakeup
 from shared.db.engine import CommitUnknown, Database, is_connection_error
 from shared.db.lock import LockSession
 from shared.domain.books import Book
@@ -53,6 +53,7 @@ class Desk:
     clock: Clock
     reading: PublicReading
     executors: Executors
+    switchboard: Switchboard
     wakeups: Wakeups
     ceiling: Mode
     instance: str

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 
 from services.execution import actions
 from services.execution.loops.cancels import cancel
@@ -83,6 +84,7 @@ async def _trade(
     LEADING.set(1)
     EPOCH.set(session.epoch)
     try:
+        await _listen(desk, session)
         await _check_orphans(desk, leadership)
         await _run_loops(desk, session, halting, pulse)
     except Exception as ended:
@@ -95,6 +97,13 @@ async def _trade(
         LEADING.set(0)
         EPOCH.set(0)
         await session.close()
+
+
+async def _listen(desk: Desk, session: LockSession) -> None:
+    """Hear on the lock session whatever wakes a loop; a standby needs no waking. Raises LockLost."""
+    for channel in desk.switchboard.channels:
+        await session.hear(channel, partial(desk.switchboard.hand_on, channel))
+    desk.switchboard.wake_all()  # what was said while nobody listened is in the tables
 
 
 def _reasons(ended: Exception) -> list[Exception]:

@@ -56,6 +56,9 @@ class Standby:
         return
 
 
+STAGES = ("_listen", "_check_orphans", "_run_loops")
+
+
 @pytest.fixture
 def pulse() -> LoopPulse:
     return LoopPulse("lead", SystemClock(), 15.0)
@@ -73,7 +76,7 @@ def ending(monkeypatch: pytest.MonkeyPatch, how: BaseException, *, at: str = "_r
     async def fine(*_: object) -> None:
         return
 
-    for name in ("_check_orphans", "_run_loops"):
+    for name in STAGES:
         monkeypatch.setattr(leading, name, end if name == at else fine)
 
 
@@ -96,7 +99,7 @@ CUT = refused(psycopg.errors.AdminShutdown)
     ],
     ids=["the lock", "the lock and connections", "a lock waited for too long", "a connection"],
 )
-@pytest.mark.parametrize("at", ["_check_orphans", "_run_loops"])
+@pytest.mark.parametrize("at", STAGES)
 async def test_who_lost_the_database_or_the_lock_gives_the_lead_up_and_stands_by(
     monkeypatch: pytest.MonkeyPatch, standby: Standby, pulse: LoopPulse, how: Exception, at: str
 ) -> None:
