@@ -4,7 +4,7 @@ The claim repeats, under its row locks, the checks that only a lock can decide. 
 inputs and verdicts are kept, so a refusal can be read like an entry (S4); the first broken check names the refusal.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -20,8 +20,7 @@ from shared.domain.signals import Signal, SignalState
 from shared.domain.windows import WindowState
 
 
-@dataclass(frozen=True, slots=True)
-class Check:
+class Check(NamedTuple):
     """One rule with what it looked at and what it allows."""
 
     name: str
@@ -40,20 +39,11 @@ class GateVerdict:
     checks: tuple[Check, ...]
 
     def evidence(self) -> dict[str, Any]:
-        """Return inputs, limits and verdicts, JSON-ready: numbers as exact text, times in ISO 8601, ages in seconds."""
+        """Return inputs, limits and verdicts as they are; whoever writes them down keeps every digit."""
         return {
             "passed": self.passed,
             "refused": self.refused,
-            "checks": [
-                {
-                    "name": check.name,
-                    "refusal": check.refusal,
-                    "passed": check.passed,
-                    "input": _plain(check.input),
-                    "limit": _plain(check.limit),
-                }
-                for check in self.checks
-            ],
+            "checks": [check._asdict() for check in self.checks],
         }
 
 
@@ -120,34 +110,12 @@ def _at_least(value: Any, limit: Any) -> _Finding:
     return _Finding(value is not None and limit is not None and value >= limit, value, limit)
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as JSON can hold it without losing a digit."""
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    text = _TEXT_OF.get(type(value))
-    if text is not None:
-        return text(value)
-    if isinstance(value, Mapping):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, tuple | frozenset):
-        return [_plain(each) for each in (sorted(value) if isinstance(value, frozenset) else value)]
-    return str(value)
-
-
 _MICROSECOND = timedelta(microseconds=1)
 
 
 def _seconds(span: timedelta) -> Decimal:
     """Return a span in seconds, exactly."""
     return Decimal(span // _MICROSECOND) / 1_000_000
-
-
-_TEXT_OF: Mapping[type, Callable[[Any], str]] = {
-    Decimal: str,
-    timedelta: lambda span: str(_seconds(span)),
-    datetime: datetime.isoformat,
-}
-"""The words of the values most inputs are: every check of every signal is written down."""
 
 
 def _left(facts: GateFacts) -> timedelta | None:

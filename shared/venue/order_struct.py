@@ -7,7 +7,7 @@ vectors. The id does not depend on the signature, so it is known before anything
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import MappingProxyType
 
 from eth_utils.crypto import keccak
@@ -49,7 +49,7 @@ class SigningDomain:
     separator: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class OrderStruct:
     """An unsigned order: everything the signature covers."""
 
@@ -64,8 +64,9 @@ class OrderStruct:
     timestamp_ms: int
     domain: SigningDomain
 
+    @cached_property
     def struct_hash(self) -> bytes:
-        """Return the EIP-712 hash of the fields alone."""
+        """The EIP-712 hash of the fields alone: signed, and part of the id."""
         return keccak(
             ORDER_TYPE_HASH
             + word(self.salt)
@@ -82,7 +83,7 @@ class OrderStruct:
 
     def digest(self) -> bytes:
         """Return what is signed, and what the venue names the order by."""
-        return typed_digest(self.domain.separator, self.struct_hash())
+        return typed_digest(self.domain.separator, self.struct_hash)
 
     def order_id(self) -> OrderId:
         """Return the venue's order id."""

@@ -93,7 +93,7 @@ class OrderSigner:
         """Return the order's signature as hex: 65 bytes, or the deposit wallet's wrapper around them."""
         if order.signature_type == EOA:
             return "0x" + self._sign(order.digest()).hex()
-        contents = order.struct_hash()
+        contents = order.struct_hash
         nested = keccak(
             _NESTED_TYPE_HASH
             + contents

@@ -5,9 +5,9 @@ is made once a session.
 """
 
 import json
-from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -164,7 +164,7 @@ async def gate_read(session: LockSession, signal: SignalId) -> GateRead | None:
             halted=row.halted,
         ),
         mode_control=Mode(row.mode_ceiling),
-        controls=_controls(row.controls),
+        controls=_controls(frozenset((row.controls or {}).items())),
         venue_offset=None if row.venue_offset_ms is None else milliseconds(row.venue_offset_ms),
         primary_feed_at=row.primary_at,
         book=book,
@@ -215,9 +215,11 @@ def _row(facts: str) -> SimpleNamespace:
     return SimpleNamespace(**found)
 
 
-def _controls(rows: Mapping[str, str] | None) -> Controls | None:
+@lru_cache(maxsize=64)
+def _controls(rows: frozenset[tuple[str, str]]) -> Controls | None:
+    """Return what rows mean: read for every signal, worked out once for the same texts."""
     try:
-        return parse_controls(rows or {})
+        return parse_controls(dict(rows))
     except ControlInvalid:
         return None  # what cannot be read closes the gate (P3)
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from shared.db.queries.lifecycle import dump
 from shared.domain.amounts import EntryProposal
 from shared.domain.breaker import BreakerState, KillSwitch
 from shared.domain.controls import Controls
@@ -379,13 +380,14 @@ def test_the_proposal_follows_signal_market_and_caps():
     ],
 )
 def test_the_evidence_is_json_and_names_every_check(facts):
-    evidence = json.loads(json.dumps(gate(facts, LIMITS).evidence()))
+    evidence = json.loads(dump(gate(facts, LIMITS).evidence()))
     assert [check["name"] for check in evidence["checks"]] == [name for name, _, _ in RULES]
     assert evidence["passed"] == (evidence["refused"] is None)
 
 
 def test_the_evidence_holds_inputs_and_limits_exactly():
-    checks = {check["name"]: check for check in gate(PASSING, LIMITS).evidence()["checks"]}
+    evidence = json.loads(dump(gate(PASSING, LIMITS).evidence()))
+    checks = {check["name"]: check for check in evidence["checks"]}
     assert (checks["exposure"]["input"], checks["exposure"]["limit"]) == ("25.00", "25")
     assert (checks["primary_feed"]["input"], checks["primary_feed"]["limit"]) == ("5", "5")
     assert checks["market_kind"]["input"] == {"version": "v1", "tick": "0.01", "fee": ["0.07", 1, True]}
