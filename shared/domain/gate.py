@@ -43,7 +43,10 @@ class GateVerdict:
         return {
             "passed": self.passed,
             "refused": self.refused,
-            "checks": [check._asdict() for check in self.checks],
+            "checks": [
+                {"name": name, "refusal": refusal, "passed": passed, "input": seen, "limit": limit}
+                for name, refusal, passed, seen, limit in self.checks
+            ],
         }
 
 

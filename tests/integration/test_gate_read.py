@@ -11,7 +11,7 @@ import pytest_asyncio
 from psycopg.types.json import Jsonb
 
 from shared.db.lock import EXECUTOR_LOCK_KEY, LockSession
-from shared.db.queries.gate import gate_read, warm_up
+from shared.db.queries.gate import _FACTS, _GATE_READ, _row, gate_read, warm_up
 from shared.domain.breaker import BreakerState, KillSwitch
 from shared.domain.facts import HistoryFacts
 from shared.domain.ids import SignalId
@@ -208,6 +208,51 @@ async def test_what_was_entered_held_and_lost_is_counted(desk: Desk, session: Lo
     # 4 shares at a bid of 0.40 that cost 2, and a fee of 0.05 that is gone: unrealised -0.4, realised -0.05.
     assert elsewhere.losses.session_pnl_usdc == elsewhere.losses.daily_pnl_usdc == Decimal("-0.45")
     assert elsewhere.losses.day_start_usdc == 100
+
+
+async def test_every_fact_is_what_psycopg_would_load(desk: Desk, session: LockSession) -> None:
+    """The facts come as one JSON text; no digit, no microsecond and no type may get lost on that way."""
+    window = desk.window(strike=Decimal("64000.120000000000000001"))
+    _, order = await enter(desk, session, window)
+    desk.record(order, "MATCHED", shares="4", usdc="2", fee_usdc="0.05", trade_ids=["t1"])
+    desk.trade(order, "t1", shares="4", usdc="2")
+    book(desk, DOWN_TOKEN)
+    heard(desk, "polymarket", "*")
+    heard(desk, "binance_spot", "BTC")
+    desk.do(
+        "execution",
+        "INSERT INTO venue_clock (source, offset_ms, measured_at) VALUES ('clob', -12.5, clock_timestamp())",
+    )
+    desk.do(
+        "execution",
+        "INSERT INTO venue_balances (account_id, mode, asset, balance, read_at)"
+        " VALUES (%s, %s, 'USDC', 1000000000.000001, clock_timestamp())",
+        desk.account,
+        desk.mode,
+    )
+    desk.do(
+        "execution",
+        "INSERT INTO market_facts (window_id, read_at, accepting, tick, min_size, fee_rate, fee_exponent, fee_taker_only,"
+        " neg_risk, version, up_token, down_token) VALUES (%s, clock_timestamp(), true, 0.001, 7, 0.07, 1, true, false,"
+        " 'v1', %s, %s)",
+        window,
+        UP_TOKEN,
+        DOWN_TOKEN,
+    )
+    signal = desk.signal(window, side="DOWN", ordinal=1)
+    wanted = dict(await session.call(_FACTS.replace("$1", "%s").encode(), [signal]))
+    text = await session.ask(_GATE_READ, signal)
+    assert text is not None
+    found = vars(_row(text))
+    for facts in (wanted, found):
+        assert facts.pop("now") is not None
+    never = {"deadman_at", "strategy_stop"}
+    assert {name for name, value in wanted.items() if value is None} == never
+    assert found == wanted
+    # The type of a zero is not seen by ==: an int is no amount.
+    assert {name: type(value) for name, value in found.items()} == {
+        name: type(value) for name, value in wanted.items()
+    }
 
 
 async def test_a_stop_is_read_of_its_strategy_while_its_session_or_day_runs(
