@@ -69,6 +69,8 @@ class Line:
         return None if value is None else value.decode()
 
     async def _answer(self) -> pq.abc.PGresult:
+        if not self._watching:
+            raise psycopg.OperationalError("the connection broke, and nobody would read the answer")
         loop = asyncio.get_running_loop()
         self._result = None
         self._asked = loop.create_future()

@@ -103,6 +103,13 @@ async def test_a_session_that_breaks_unheard_is_found_lost_by_its_next_statement
         await session.ping()
 
 
+async def test_a_question_nobody_would_read_the_answer_of_is_a_loss(session):
+    session._line.rest()
+    with pytest.raises(LockLost):
+        async with asyncio.timeout(WITHIN_S):
+            await session.ask("SELECT 'never'")
+
+
 async def test_closed_it_leaves_the_socket_alone(session, heard, say):
     line = session._line
     await session.close()
