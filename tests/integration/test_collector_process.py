@@ -257,6 +257,8 @@ def test_the_oracle_wakes_who_looks_and_each_change_follows_from_the_one_before(
     assert {name for payload in woken for name in payload.split(",")} <= names
     more = f"SELECT 1 FROM oracle_updates OFFSET {before + 3}"
     stand.until_row("its changes are written", more, alive=collector)
+    both = "SELECT 1 FROM oracle_updates HAVING count(DISTINCT oracle_source) = 2"
+    stand.until_row("the report and its average both changed", both, alive=collector)
     changes = stand.desk.all(
         "SELECT *, lag(new_price) OVER feed AS price_before, lag(timestamp) OVER feed AS at_before FROM oracle_updates"
         " WINDOW feed AS (PARTITION BY oracle_source ORDER BY timestamp, id) ORDER BY id"

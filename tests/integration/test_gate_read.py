@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import psycopg
 import pytest
@@ -19,9 +18,9 @@ from shared.domain.modes import Mode
 from shared.domain.readings import GateRead
 from shared.domain.signals import SignalState
 from tests.factories import CLOCK, DOWN_TOKEN, UP_TOKEN, Desk
+from tests.integration.gate_rows import book, heard, market, venue_clock
 
 pytestmark = pytest.mark.integration
-BIDS, ASKS = [["0.48", "10"], ["0.47", "5"]], [["0.50", "20"], ["0.51", "30"]]
 
 
 @pytest_asyncio.fixture
@@ -40,29 +39,6 @@ async def read(session: LockSession, signal: str) -> GateRead:
     found = await gate_read(session, SignalId(signal))
     assert found is not None
     return found
-
-
-def book(desk: Desk, token: str = UP_TOKEN, **fields: object) -> None:
-    now = CLOCK.now()
-    row: dict[str, Any] = {
-        "token_id": token, "window_id": "w", "bids": Jsonb(BIDS), "asks": Jsonb(ASKS), "source_at": now,
-        "received_at": now, "snapshot_at": now, "continuous": True,
-    } | fields  # fmt: skip
-    desk.do(
-        "feed_collector",
-        f"INSERT INTO books_now ({', '.join(row)}) VALUES ({', '.join(['%s'] * len(row))})",
-        *row.values(),
-    )
-
-
-def heard(desk: Desk, feed: str, symbol: str) -> Any:
-    return desk.do(
-        "feed_collector",
-        "INSERT INTO feed_status (feed, symbol, last_received_at) VALUES (%s, %s, clock_timestamp())"
-        " RETURNING last_received_at",
-        feed,
-        symbol,
-    )
 
 
 async def test_an_untouched_account_reads_as_it_was_opened(desk: Desk, session: LockSession) -> None:
@@ -116,10 +92,7 @@ async def test_the_feeds_the_clock_and_the_book_are_those_of_the_signal(
     book(desk, DOWN_TOKEN, asks=Jsonb([["0.9", "1"]]))
     of_books, primary = heard(desk, "polymarket", "*"), heard(desk, "binance_spot", "BTC")
     heard(desk, "binance_spot", "ETH")
-    desk.do(
-        "execution",
-        "INSERT INTO venue_clock (source, offset_ms, measured_at) VALUES ('clob', -12.5, clock_timestamp())",
-    )
+    venue_clock(desk)
     facts = await read(session, signal)
     assert facts.book is not None
     assert facts.book_facts is not None
@@ -138,15 +111,7 @@ async def test_the_market_and_the_balance_are_what_execution_last_read(
 ) -> None:
     window = desk.window()
     signal = desk.signal(window)
-    read_at = desk.do(
-        "execution",
-        "INSERT INTO market_facts (window_id, read_at, accepting, tick, min_size, fee_rate, fee_exponent, fee_taker_only,"
-        " neg_risk, version, up_token, down_token) VALUES (%s, clock_timestamp(), true, 0.001, 7, 0.07, 1, true, false,"
-        " 'v1', %s, %s) RETURNING read_at",
-        window,
-        UP_TOKEN,
-        DOWN_TOKEN,
-    )
+    read_at = market(desk, window)
     desk.do(
         "execution",
         "INSERT INTO venue_balances (account_id, mode, asset, balance, read_at)"
@@ -219,10 +184,7 @@ async def test_every_fact_is_what_psycopg_would_load(desk: Desk, session: LockSe
     book(desk, DOWN_TOKEN)
     heard(desk, "polymarket", "*")
     heard(desk, "binance_spot", "BTC")
-    desk.do(
-        "execution",
-        "INSERT INTO venue_clock (source, offset_ms, measured_at) VALUES ('clob', -12.5, clock_timestamp())",
-    )
+    venue_clock(desk)
     desk.do(
         "execution",
         "INSERT INTO venue_balances (account_id, mode, asset, balance, read_at)"
@@ -230,15 +192,7 @@ async def test_every_fact_is_what_psycopg_would_load(desk: Desk, session: LockSe
         desk.account,
         desk.mode,
     )
-    desk.do(
-        "execution",
-        "INSERT INTO market_facts (window_id, read_at, accepting, tick, min_size, fee_rate, fee_exponent, fee_taker_only,"
-        " neg_risk, version, up_token, down_token) VALUES (%s, clock_timestamp(), true, 0.001, 7, 0.07, 1, true, false,"
-        " 'v1', %s, %s)",
-        window,
-        UP_TOKEN,
-        DOWN_TOKEN,
-    )
+    market(desk, window)
     signal = desk.signal(window, side="DOWN", ordinal=1)
     wanted = dict(await session.call(_FACTS.replace("$1", "%s").encode(), [signal]))
     text = await session.ask(_GATE_READ, signal)
