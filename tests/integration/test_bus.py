@@ -108,14 +108,16 @@ async def test_notifications_while_a_consumer_works_are_one_wake_up(db, listener
         assert (await busy.wait(timeout_s=0.01)).everything
 
 
-async def test_a_cut_connection_is_made_anew_and_everybody_told_to_look(db, listener, administrator):
+async def test_a_cut_connection_is_made_anew_and_everybody_told_to_look(db, listener, database_url):
     database = await db()
     wakeup = listener.subscribe({"order_changed"})
     async with running(listener):
         await ready(listener, wakeup)
-        administrator.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test_bus_listener'"
-        )
+        with psycopg.connect(database_url, autocommit=True) as owner:
+            owner.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test_bus_listener'"
+                " AND datname = current_database()"
+            )
         assert (await news(wakeup)).everything
         async with database.begin() as tx:
             await notify(tx, ORDER)

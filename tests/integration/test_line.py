@@ -50,6 +50,10 @@ async def session(role_url, heard):
     await made.close()
 
 
+def pid(session):
+    return session._connection.info.backend_pid
+
+
 def watched(line):
     return line._socket in asyncio.get_running_loop()._selector.get_map()
 
@@ -93,9 +97,7 @@ async def test_it_hears_on_after_a_refusal_of_the_database(session, heard, say):
 
 
 async def test_a_session_that_breaks_unheard_is_found_lost_by_its_next_statement(session, administrator):
-    administrator.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'lock_ear'"
-    )
+    administrator.execute("SELECT pg_terminate_backend(%s, 5000)", [pid(session)])
     for _ in ("its last words", "its end"):
         session._line._read()  # what the loop calls once the socket has something to read
     assert not watched(session._line)
@@ -166,10 +168,7 @@ async def test_a_question_whose_session_is_ended_is_a_loss(session, administrato
     async with asyncio.TaskGroup() as group:
         asked = group.create_task(lost(session.ask("SELECT pg_sleep(0.9)::text")))
         group.create_task(
-            asyncio.to_thread(
-                administrator.execute,
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lock_ear'",
-            )
+            asyncio.to_thread(administrator.execute, "SELECT pg_terminate_backend(%s)", [pid(session)])
         )
     assert asked.result()
 

@@ -63,9 +63,7 @@ async def test_a_holder_that_ends_is_followed_with_the_next_epoch(acquire):
 
 async def test_a_killed_holder_is_followed_and_learns_that_it_is_none(acquire, administrator):
     first = await acquire("one")
-    administrator.execute(
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'lock_one'"
-    )
+    administrator.execute("SELECT pg_terminate_backend(%s, 5000)", [first._connection.info.backend_pid])
     second = await acquire("two")
     assert second.epoch == first.epoch + 1
     with pytest.raises(LockLost):

@@ -57,6 +57,7 @@ def evict(street: Street, first: Running, wire: Wire) -> None:
     del first, wire
     street.desk.owner.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lock_first'"
+        " AND datname = current_database()"
     )
 
 
