@@ -40,8 +40,6 @@ DEAD_STATUS = 1
 CLOSE_WITHIN_S = 5.0
 HEALTH_WITHIN_S = 4.8
 HEARTBEAT_EVERY_S = 0.5
-GC_AFTER_NEW = 10_000
-"""Objects more than were given back, before a collection looks for cycles: Python's 700 come by within one decision."""
 EVENT_LOOP_STUCK_AFTER_S = 5.0
 LOOP_STUCK_AFTER_S = 120.0
 """A loop silent so long will not come back: /livez says so, and the platform restarts us."""
@@ -159,7 +157,6 @@ async def _live(process: Process[SettingsT], setup: Setup[SettingsT]) -> None:
             if wiring is not None:
                 # What the start made stays for good: a collection need not walk over it in the middle of a send.
                 gc.freeze()
-                gc.set_threshold(GC_AFTER_NEW)
                 _announce(process)
                 opened = board.open(wiring)
                 RUNNING.extend(pulse for _, pulse in opened)

@@ -76,7 +76,7 @@ def test_a_row_somebody_holds_too_long_is_waited_for_not_died_of(street: Street,
 
 
 def metrics(street: Street) -> dict[tuple[str, ...], float]:
-    """What the executor's /metrics says of claims and signals: a sample's name and labels → its value."""
+    """What the executor's /metrics says of claims, signals and a listener: a sample's name and labels → its value."""
     port = until("its door is open", lambda: (street.folder / "port").read_text().strip())
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
         families = text_string_to_metric_families(answer.read().decode())
@@ -84,12 +84,13 @@ def metrics(street: Street) -> dict[tuple[str, ...], float]:
         (sample.name, *sample.labels.values()): sample.value
         for family in families
         for sample in family.samples
-        if family.name in {"execution_claim_seconds", "execution_signals"} and "le" not in sample.labels
+        if family.name in {"execution_claim_seconds", "execution_signals", "onebook_listener_connected"}
+        and "le" not in sample.labels
     }
 
 
 def test_what_became_of_each_signal_is_counted(street: Street, executor: Running) -> None:
-    assert metrics(street) == {}, "nobody has spoken"
+    assert metrics(street) == {}, "nobody has spoken, and there is no listener that could be down"
     street.order_of(street.say())
     until("it is counted", lambda: metrics(street).get(("execution_signals_total", "ORDERED")) == 1)
     assert metrics(street)["execution_claim_seconds_count", "ENTRY"] == 1
