@@ -12,7 +12,7 @@ from services.reconciler.decide.differences import Difference, Kind
 from services.reconciler.decide.sides import BookFill, BookOrder, BookSide
 from shared.db.engine import Tx
 from shared.db.queries import status
-from shared.db.queries.lifecycle import dump
+from shared.db.queries.documents import dump
 from shared.domain.ids import (
     AccountId,
     ConditionId,

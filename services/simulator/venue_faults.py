@@ -161,7 +161,7 @@ async def _spoilt(venue: Venue, armed: Armed, request: web.Request) -> web.Strea
         case "duplicated":
             return error(400, DUPLICATED.format(id=await _order_id(venue, request)))
         case "unreadable_answer":
-            return web.Response(text="<html>ok</html>", content_type="text/html")
+            return web.Response(text="<html>\0ok</html>", content_type="text/html")
         case "region_blocked":
             return answer({"blocked": True, "ip": "127.0.0.1", "country": "US", "region": "NY"})
         case "clock_ahead":

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from shared.domain.amounts import AMOUNT_DECIMALS, MARKETABLE_MIN_USDC, EntryProposal, propose_entry
 from shared.domain.breaker import BreakerState, KillSwitch
@@ -88,29 +88,25 @@ def gate(facts: GateFacts, limits: Limits) -> GateVerdict:
     return GateVerdict(refused is None, refused, checks)
 
 
-class _Finding(NamedTuple):
-    """The verdict of one rule."""
-
-    passed: bool
-    input: Any
-    limit: Any
+_Finding: TypeAlias = tuple[bool, Any, Any]
+"""The verdict of one rule: whether it passed, what it looked at, what it allows."""
 
 
 def _is(value: Any, wanted: Any) -> _Finding:
     """Find that a value was read and is the one wanted."""
-    return _Finding(value is not None and wanted is not None and value == wanted, value, wanted)
+    return value is not None and wanted is not None and value == wanted, value, wanted
 
 
 def _at_most(value: Any, limit: Any) -> _Finding:
-    return _Finding(value is not None and limit is not None and value <= limit, value, limit)
+    return value is not None and limit is not None and value <= limit, value, limit
 
 
 def _below(value: Any, limit: Any) -> _Finding:
-    return _Finding(value is not None and limit is not None and value < limit, value, limit)
+    return value is not None and limit is not None and value < limit, value, limit
 
 
 def _at_least(value: Any, limit: Any) -> _Finding:
-    return _Finding(value is not None and limit is not None and value >= limit, value, limit)
+    return value is not None and limit is not None and value >= limit, value, limit
 
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -142,16 +138,16 @@ def _plus(*values: Decimal | None) -> Decimal | None:
 def _fresh(facts: GateFacts, at: datetime | None, limits: Limits, limit: timedelta) -> _Finding:
     """Find that something is young enough, and not from a future no clock here could have written."""
     age = None if at is None else facts.now - at
-    return _Finding(age is not None and -limits.venue_offset_max <= age <= limit, age, limit)
+    return age is not None and -limits.venue_offset_max <= age <= limit, age, limit
 
 
 def _long_ago(facts: GateFacts, field: str, seconds: Decimal | None) -> _Finding:
     """Find that something last happened long enough ago, or never."""
     if facts.history is None or seconds is None:
-        return _Finding(passed=False, input=None, limit=seconds)
+        return False, None, seconds
     at = getattr(facts.history, field)
     age = None if at is None else _seconds(facts.now - at)
-    return _Finding(age is None or age >= seconds, "never" if age is None else age, seconds)
+    return age is None or age >= seconds, "never" if age is None else age, seconds
 
 
 def _unexpired(facts: GateFacts, _limits: Limits) -> _Finding:
@@ -159,7 +155,7 @@ def _unexpired(facts: GateFacts, _limits: Limits) -> _Finding:
     lifetime = _of(facts.controls, "signal_lifetime_s")
     age = _seconds(facts.now - facts.signal.made_at)
     alive = facts.now < facts.signal.expires_at and lifetime is not None and age <= lifetime
-    return _Finding(alive, {"age_s": age, "expires_at": facts.signal.expires_at}, lifetime)
+    return alive, {"age_s": age, "expires_at": facts.signal.expires_at}, lifetime
 
 
 def _own_clock(facts: GateFacts, limits: Limits) -> _Finding:
@@ -171,7 +167,7 @@ def _own_clock(facts: GateFacts, limits: Limits) -> _Finding:
         and abs(own) <= limits.database_offset_max
         and abs(own - venue) <= limits.venue_offset_max
     )
-    return _Finding(
+    return (
         near,
         {"own_minus_database": own, "venue_minus_database": venue},
         {"database": limits.database_offset_max, "venue": limits.venue_offset_max},
@@ -187,7 +183,7 @@ def _market_matches(facts: GateFacts, _limits: Limits) -> _Finding:
         if window is None
         else (window.up_token, window.down_token, window.token(signal.side), window.window_id)
     )
-    return _Finding(None not in (*seen, *wanted) and seen == wanted, seen, wanted)
+    return None not in (*seen, *wanted) and seen == wanted, seen, wanted
 
 
 def _market_supported(facts: GateFacts, limits: Limits) -> _Finding:
@@ -205,7 +201,7 @@ def _market_supported(facts: GateFacts, limits: Limits) -> _Finding:
         "tick": _of(market, "tick"),
         "fee": None if fee is None else (fee.rate, fee.exponent, fee.taker_only),
     }
-    return _Finding(known, seen, {"versions": limits.versions, "ticks": tuple(AMOUNT_DECIMALS)})
+    return known, seen, {"versions": sorted(limits.versions), "ticks": tuple(AMOUNT_DECIMALS)}
 
 
 def _under_cap(facts: GateFacts, _limits: Limits) -> _Finding:
@@ -237,18 +233,18 @@ def _not_stopped(facts: GateFacts, _limits: Limits) -> _Finding:
     """Find that the strategy was not stopped at the limit in force: a higher one lifts the stop (R8)."""
     stop, limit = _of(facts.losses, "strategy_stop_usdc"), _of(facts.controls, "max_strategy_loss_usdc")
     passed = facts.losses is not None and limit is not None and (stop is None or stop < limit)
-    return _Finding(passed, "never" if facts.losses is not None and stop is None else stop, limit)
+    return passed, "never" if facts.losses is not None and stop is None else stop, limit
 
 
 def _balance_fresh(facts: GateFacts, limits: Limits) -> _Finding:
     """Find that the balance is young, and was asked for after our last trade: an older one still shows spent money."""
     read_at, last_trade = _of(facts.balance, "read_at"), _of(facts.history, "last_trade_at")
-    young = _fresh(facts, read_at, limits, limits.balance_age_max)
+    young, age, limit = _fresh(facts, read_at, limits, limits.balance_age_max)
     newer = facts.history is not None and (
         last_trade is None or (read_at is not None and read_at > last_trade)
     )
-    seen = {"age": young.input, "read_at": read_at, "last_trade_at": last_trade}
-    return _Finding(young.passed and newer, seen, limits.balance_age_max)
+    seen = {"age": age, "read_at": read_at, "last_trade_at": last_trade}
+    return young and newer, seen, limit
 
 
 def _watched(facts: GateFacts, limits: Limits) -> _Finding:
@@ -257,20 +253,21 @@ def _watched(facts: GateFacts, limits: Limits) -> _Finding:
         name: _fresh(facts, facts.heartbeats.get(name), limits, limits.heartbeat_age_max)
         for name in limits.watchdogs
     }
-    ages = {name: beat.input for name, beat in beats.items()}
-    return _Finding(all(beat.passed for beat in beats.values()), ages, limits.heartbeat_age_max)
+    ages = {name: age for name, (_, age, _) in beats.items()}
+    return all(fresh for fresh, _, _ in beats.values()), ages, limits.heartbeat_age_max
 
 
 def _deadman(facts: GateFacts, limits: Limits) -> _Finding:
     """Find that the venue's dead-man switch is fed, if anything rests that it would cancel."""
     if facts.deadman is not None and not facts.deadman.resting:
-        return _Finding(passed=True, input="nothing rests", limit=limits.deadman_age_max)
+        return True, "nothing rests", limits.deadman_age_max
     return _fresh(facts, _of(facts.deadman, "beaten_at"), limits, limits.deadman_age_max)
 
 
 def _allowed(names: frozenset[str] | None, name: str) -> _Finding:
     """Find that a list admits a name; an empty list admits nobody."""
-    return _Finding(names is not None and allows(names, name), name, names)
+    admitted = names is not None and allows(names, name)
+    return admitted, name, None if names is None else sorted(names)
 
 
 _Judge = Callable[[GateFacts, Limits], _Finding]

@@ -10,7 +10,7 @@ from services.reconciler.decide.resolving import DueWindow, contradicts
 from services.reconciler.settling import queries
 from shared.db.engine import Database
 from shared.db.queries import lifecycle, windows
-from shared.db.queries.lifecycle import Details
+from shared.db.queries.documents import Details
 from shared.domain.breaker import TripReason
 from shared.domain.settlement import Direction, Resolution, ResolutionConflict
 from shared.domain.windows import WindowState

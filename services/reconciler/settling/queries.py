@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from services.reconciler.decide.resolving import READINGS_AROUND, SOURCE_OF_RULE, DueWindow
 from shared.db.engine import Tx
-from shared.db.queries.lifecycle import Details, dump
+from shared.db.queries.documents import Details, dump
 from shared.domain.ids import AccountId, ConditionId, Instrument, PositionId, WindowId
 from shared.domain.modes import Mode
 from shared.domain.settlement import Direction, Reading

@@ -11,7 +11,7 @@ from services.risk_monitor.decide import is_no_race
 from services.risk_monitor.queries import Account
 from services.risk_monitor.verifying.queries import sighting
 from shared.db.engine import Tx
-from shared.db.queries.lifecycle import dump
+from shared.db.queries.documents import dump
 from shared.domain.assertions import (
     AssertionResult,
     EntryFacts,

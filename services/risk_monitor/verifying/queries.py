@@ -11,7 +11,7 @@ from sqlalchemy import text
 from services.risk_monitor.decide import Holdings, LastAnswer, Sighting, Verdict, token_fold
 from services.risk_monitor.queries import Account
 from shared.db.engine import Tx
-from shared.db.queries.lifecycle import dump
+from shared.db.queries.documents import dump
 from shared.domain.ids import AccountId, ConditionId, TokenId
 from shared.domain.modes import Mode
 from shared.domain.money import ZERO

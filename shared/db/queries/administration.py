@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import text
 
 from shared.db.engine import Tx
-from shared.db.queries.lifecycle import dump
+from shared.db.queries.documents import dump
 from shared.domain.ids import AccountId
 from shared.domain.modes import Mode
 

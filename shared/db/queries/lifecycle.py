@@ -5,19 +5,18 @@ recorded in any transaction, whoever leads by now (P9).
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
 from functools import partial
-from typing import Any
 
 from sqlalchemy import text
 
 from shared.db.contention import Contention, claim
 from shared.db.engine import Tx
 from shared.db.lock import LockSession
+from shared.db.queries.documents import Details, dump
 from shared.db.vitals import SILENT, vital_signs
 from shared.domain.breaker import TripReason
 from shared.domain.ids import (
@@ -37,11 +36,9 @@ from shared.domain.prepared import PreparedOrder
 from shared.domain.redemptions import RedemptionEvent, RedemptionState
 from shared.domain.trades import VenueTrade
 
-Details = Mapping[str, Any]
 CLAIM_ENTRY = "SELECT row_to_json(claim)::text FROM claim_entry($1, $2, $3, $4, $5) claim"
 CLAIM_EXIT = "SELECT row_to_json(claim)::text FROM claim_exit($1, $2, $3, $4, $5) claim"
 _NONE: Details = {}
-_MICROSECOND = timedelta(microseconds=1)
 
 
 class TradeChange(StrEnum):
@@ -66,23 +63,6 @@ class RedeemAnswer:
 
     refused: str | None
     expected_usdc: Decimal | None
-
-
-def dump(details: Details) -> str:
-    """Return JSON in which money stays exact: a Decimal is text, a time is ISO 8601, a span is its seconds as text."""
-    return json.dumps(details, default=_plain)
-
-
-def _plain(value: object) -> str | list[object]:
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if isinstance(value, timedelta):
-        return str(Decimal(value // _MICROSECOND) / 1_000_000)
-    if isinstance(value, frozenset | set | tuple):
-        return sorted(value) if isinstance(value, frozenset | set) else list(value)
-    return str(value)
 
 
 def _order_fields(

@@ -14,7 +14,8 @@ from sqlalchemy import text
 from shared.db.contention import claim
 from shared.db.engine import Tx
 from shared.db.lock import LockSession
-from shared.db.queries.lifecycle import dump, trade_fields
+from shared.db.queries.documents import dump
+from shared.db.queries.lifecycle import trade_fields
 from shared.db.queries.rows import read_fee
 from shared.domain.breaker import KillSwitch
 from shared.domain.cancels import CancelAnswer, Resting

@@ -9,7 +9,7 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from shared.db.engine import Tx
-from shared.db.queries.lifecycle import Details, dump
+from shared.db.queries.documents import Details, dump
 from shared.domain.escalation import Stage
 from shared.domain.ids import AccountId, PositionId, StrategyId, TokenId
 from shared.domain.losses import Scope

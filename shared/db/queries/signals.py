@@ -8,7 +8,7 @@ from decimal import Decimal
 from sqlalchemy import text
 
 from shared.db.engine import Tx
-from shared.db.queries.lifecycle import dump
+from shared.db.queries.documents import dump
 from shared.domain.ids import AccountId, InstanceId, StrategyId, WindowId
 from shared.domain.modes import Mode
 from shared.domain.signals import RiskParameters, Signal

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from shared.db.queries.lifecycle import dump
+from shared.db.queries.documents import dump
 from shared.domain.amounts import EntryProposal
 from shared.domain.breaker import BreakerState, KillSwitch
 from shared.domain.controls import Controls
@@ -389,6 +389,6 @@ def test_the_evidence_holds_inputs_and_limits_exactly():
     evidence = json.loads(dump(gate(PASSING, LIMITS).evidence()))
     checks = {check["name"]: check for check in evidence["checks"]}
     assert (checks["exposure"]["input"], checks["exposure"]["limit"]) == ("25.00", "25")
-    assert (checks["primary_feed"]["input"], checks["primary_feed"]["limit"]) == ("5", "5")
+    assert (checks["primary_feed"]["input"], checks["primary_feed"]["limit"]) == ("PT5S", "PT5S")
     assert checks["market_kind"]["input"] == {"version": "v1", "tick": "0.01", "fee": ["0.07", 1, True]}
-    assert checks["window_begun"]["limit"] == WINDOW.opens_at.isoformat()
+    assert datetime.fromisoformat(checks["window_begun"]["limit"]) == WINDOW.opens_at
