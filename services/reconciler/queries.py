@@ -59,10 +59,13 @@ async def live_accounts(tx: Tx) -> dict[AccountId, bool]:
 
 
 _NEEDED = """
-  SELECT DISTINCT o.window_id FROM orders o JOIN windows w USING (window_id)
-   WHERE o.account_id = :account AND o.mode = 'LIVE' AND (w.state <> 'RESOLVED'
-      OR o.state IN ('SUBMITTING', 'LIVE', 'DELAYED', 'CANCELLING', 'UNKNOWN') OR (o.reported_shares > 0 AND NOT o.explained)
-      OR EXISTS (SELECT FROM fills f WHERE f.order_id = o.order_id AND f.state IN ('MATCHED', 'MINED', 'RETRYING')))"""
+  SELECT o.window_id FROM orders o JOIN windows w USING (window_id)
+   WHERE o.account_id = :account AND o.mode = 'LIVE' AND w.state <> 'RESOLVED'
+  UNION SELECT window_id FROM orders WHERE account_id = :account AND mode = 'LIVE'
+     AND state IN ('SUBMITTING', 'LIVE', 'DELAYED', 'CANCELLING', 'UNKNOWN')
+  UNION SELECT window_id FROM orders WHERE account_id = :account AND mode = 'LIVE' AND reported_shares > 0 AND NOT explained
+  UNION SELECT o.window_id FROM fills f JOIN orders o USING (order_id)
+   WHERE f.account_id = :account AND f.mode = 'LIVE' AND f.state IN ('MATCHED', 'MINED', 'RETRYING')"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +88,9 @@ SELECT w.window_id, w.condition_id, w.fee_rate, w.fee_exponent, w.fee_taker_only
        w.closes_at <= clock_timestamp() AND EXISTS (SELECT FROM orders o WHERE o.window_id = w.window_id
                 AND o.account_id = :account AND o.mode = 'LIVE' AND o.state = 'UNKNOWN') AS prove_closed
   FROM windows w
- WHERE w.window_id IN ({_NEEDED}) OR (:all_open AND w.state IN ('OPEN', 'CLOSED') AND w.condition_id IS NOT NULL
-       AND w.fee_rate IS NOT NULL AND w.closes_at > clock_timestamp() - interval '1 hour')
+ WHERE w.window_id IN ({_NEEDED}
+  UNION SELECT window_id FROM windows WHERE :all_open AND state IN ('OPEN', 'CLOSED') AND condition_id IS NOT NULL
+     AND fee_rate IS NOT NULL AND closes_at > now() - interval '1 hour')
  ORDER BY w.closes_at DESC LIMIT 100""")  # noqa: S608 made of this file's own constant
 
 
@@ -109,11 +113,11 @@ _ORDERS = text(f"""
 SELECT o.*, w.condition_id, w.closes_at <= clock_timestamp() AS window_over,
        o.epoch = (SELECT max(epoch) FROM executor_epochs) AS of_current_epoch
   FROM orders o JOIN windows w USING (window_id)
- WHERE o.account_id = :account AND o.mode = 'LIVE' AND (o.window_id = ANY(:windows) OR o.window_id IN ({_NEEDED}))
+ WHERE o.account_id = :account AND o.mode = 'LIVE' AND o.window_id IN (SELECT unnest(CAST(:windows AS text[])) UNION {_NEEDED})
  ORDER BY o.claimed_at""")  # noqa: S608
 _FILLS = text(f"""
 SELECT f.*, o.window_id, w.state = 'RESOLVED' AS resolved FROM fills f JOIN orders o USING (order_id) JOIN windows w USING (window_id)
- WHERE o.account_id = :account AND o.mode = 'LIVE' AND (o.window_id = ANY(:windows) OR o.window_id IN ({_NEEDED}))
+ WHERE o.account_id = :account AND o.mode = 'LIVE' AND o.window_id IN (SELECT unnest(CAST(:windows AS text[])) UNION {_NEEDED})
  ORDER BY f.matched_at""")  # noqa: S608
 _MONEY = text("""
 SELECT clock_timestamp() AS now,
@@ -121,7 +125,7 @@ SELECT clock_timestamp() AS now,
   (SELECT coalesce(sum(balance) FILTER (WHERE bucket = 'RESERVED'), 0) FROM ledger_balances WHERE account_id = :account AND mode = 'LIVE') AS reserved,
   (SELECT coalesce(sum(balance) FILTER (WHERE bucket = 'RECEIVABLE'), 0) FROM ledger_balances WHERE account_id = :account AND mode = 'LIVE') AS receivable,
   (SELECT coalesce(sum(greatest(p.bought_shares - p.sold_shares, 0)), 0) FROM positions p JOIN windows w USING (window_id)
-    WHERE p.account_id = :account AND p.mode = 'LIVE' AND p.payout IS NULL AND p.state <> 'VOID' AND w.closes_at <= clock_timestamp()) AS expired,
+    WHERE p.account_id = :account AND p.mode = 'LIVE' AND p.payout IS NULL AND p.bought_shares > p.sold_shares AND p.state <> 'VOID' AND w.closes_at <= clock_timestamp()) AS expired,
   (SELECT count(*) FROM fills WHERE account_id = :account AND mode = 'LIVE' AND state <> 'FAILED' AND recorded_at > greatest('-infinity',
       (SELECT max(at) FROM external_movements WHERE account_id = :account AND mode = 'LIVE' AND kind = 'FEE_ROUNDING'),
       (SELECT max(started_at) FROM reconciliation_runs WHERE account_id = :account AND mode = 'LIVE'

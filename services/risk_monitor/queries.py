@@ -150,7 +150,7 @@ WITH closed AS (
   SELECT account_id, mode, strategy_id, (closed_at AT TIME ZONE 'UTC')::date AS day, closed_at, position_id,
          booked_fees AS fees, -booked_pnl AS gross, -booked_pnl - booked_fees AS net
     FROM positions WHERE state = 'CLOSED' AND mode <> 'BACKTEST'
-     AND closed_at >= (date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') - interval '1 day') AT TIME ZONE 'UTC'),
+     AND closed_at >= (date_trunc('day', now() AT TIME ZONE 'UTC') - interval '1 day') AT TIME ZONE 'UTC'),
 running AS (
   SELECT *, sum(net) OVER (PARTITION BY account_id, mode, strategy_id, day ORDER BY closed_at, position_id) AS sofar FROM closed),
 fallen AS (

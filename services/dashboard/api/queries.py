@@ -27,7 +27,7 @@ EVENTS_SHOWN = 30
 POINTS_SHOWN = 400
 
 _ACCOUNTS = """
-SELECT g.account_id AS account, g.mode, breaker, breaker_reason, kill_switch, mode_ceiling, halted, b.*, c.open_count, p.*,
+SELECT g.account_id AS account, g.mode, breaker, breaker_reason, kill_switch, mode_ceiling, halted, b.*, c.open_count, u.*, p.*,
        b.gross_pnl - b.fees AS net_pnl,
        ARRAY(SELECT DISTINCT strategy_id FROM strategy_instances i WHERE i.account_id = g.account_id AND enabled ORDER BY 1) AS strategies
   FROM trading_gate g JOIN position_counters c USING (account_id, mode)
@@ -41,11 +41,16 @@ SELECT g.account_id AS account, g.mode, breaker, breaker_reason, kill_switch, mo
          coalesce(sum(balance) FILTER (WHERE bucket = 'FEES'), 0) AS fees
     FROM ledger_balances l WHERE l.account_id = g.account_id AND l.mode = g.mode) b
  CROSS JOIN LATERAL (
-  SELECT coalesce(sum(round((q.bought_shares - q.sold_shares) * coalesce((k.bids->0->>0)::numeric, 0), 6) - q.booked_positions)
-           FILTER (WHERE q.state NOT IN ('CLOSED', 'VOID', 'SETTLEMENT', 'REDEEMING', 'OPENING')), 0) AS unrealised_pnl,
-         count(*) FILTER (WHERE q.state = 'CLOSED' AND -q.booked_pnl - q.buy_fees_usdc - q.sell_fees_usdc > 0) AS wins,
-         count(*) FILTER (WHERE q.state = 'CLOSED' AND -q.booked_pnl - q.buy_fees_usdc - q.sell_fees_usdc <= 0) AS losses
-    FROM positions q LEFT JOIN books_now k USING (token_id) WHERE q.account_id = g.account_id AND q.mode = g.mode) p
+  SELECT coalesce(sum(round((q.bought_shares - q.sold_shares) * coalesce((k.bids->0->>0)::numeric, 0), 6) - q.booked_positions), 0) AS unrealised_pnl
+    FROM positions q LEFT JOIN books_now k USING (token_id) WHERE q.account_id = g.account_id AND q.mode = g.mode
+     AND q.state NOT IN ('CLOSED', 'VOID', 'SETTLEMENT', 'REDEEMING', 'OPENING')) u
+ CROSS JOIN LATERAL (
+  SELECT coalesce(sum(won), 0) AS wins, coalesce(sum(closed - won), 0) AS losses FROM (
+    SELECT d.wins AS won, d.trades AS closed FROM daily_performance d
+     WHERE d.account_id = g.account_id AND d.mode = g.mode AND d.day < (now() AT TIME ZONE 'UTC')::date - 1
+     UNION ALL SELECT count(*) FILTER (WHERE -q.booked_pnl - q.booked_fees > 0), count(*) FROM positions q
+     WHERE q.account_id = g.account_id AND q.mode = g.mode AND q.state = 'CLOSED'
+       AND q.closed_at >= (date_trunc('day', now() AT TIME ZONE 'UTC') - interval '1 day') AT TIME ZONE 'UTC') days) p
  WHERE breaker = 'OPEN' OR EXISTS (SELECT FROM ledger_entries e WHERE e.account_id = g.account_id AND e.mode = g.mode)
  ORDER BY g.account_id, g.mode
 """
@@ -66,7 +71,9 @@ SELECT position_id, p.account_id AS account, p.mode, strategy_id AS strategy, p.
        bought_shares - sold_shares AS shares, bought_usdc AS cost,
        CASE WHEN bought_shares > 0 THEN round(bought_usdc / bought_shares, 6) END AS average_price, (b.bids->0->>0)::numeric AS mark,
        -booked_pnl - buy_fees_usdc - sell_fees_usdc AS net_pnl, exit_reason, payout
-  FROM positions p JOIN windows w USING (window_id) LEFT JOIN books_now b ON b.token_id = p.token_id
+  FROM (SELECT * FROM positions WHERE state NOT IN ('CLOSED', 'VOID')
+        UNION ALL (SELECT * FROM positions WHERE state IN ('CLOSED', 'VOID') ORDER BY opened_at DESC LIMIT :limit)) p
+  JOIN windows w USING (window_id) LEFT JOIN books_now b ON b.token_id = p.token_id
  ORDER BY p.state IN ('CLOSED', 'VOID'), opened_at DESC LIMIT :limit
 """
 _ORDERS = """
@@ -85,16 +92,23 @@ SELECT DISTINCT ON (service) service, instance, healthy, details, round(extract(
   FROM heartbeats ORDER BY service, at DESC
 """
 _EXECUTOR = "SELECT epoch, instance, reconciled_at IS NOT NULL AS reconciled FROM executor_epochs ORDER BY epoch DESC LIMIT 1"
+# Backwards from what the ledger says all closed positions came to: the older ones are not read for it.
 _PNL = """
-SELECT * FROM (SELECT account_id AS account, mode, closed_at AS at,
-       sum(-booked_pnl - buy_fees_usdc - sell_fees_usdc) OVER (PARTITION BY account_id, mode ORDER BY closed_at, position_id) AS net_pnl
-  FROM positions WHERE state = 'CLOSED' ORDER BY closed_at DESC LIMIT :limit) newest ORDER BY at
+WITH newest AS (SELECT account_id, mode, closed_at, position_id, -booked_pnl - booked_fees AS net FROM positions
+                 WHERE state = 'CLOSED' ORDER BY closed_at DESC, position_id DESC LIMIT :limit)
+SELECT account_id AS account, mode, closed_at AS at, came_to - coalesce(sum(net) OVER (
+         PARTITION BY account_id, mode ORDER BY closed_at DESC, position_id DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0) AS net_pnl
+  FROM newest JOIN (
+    SELECT account_id, mode, -sum(balance) - coalesce((SELECT sum(-booked_pnl - booked_fees) FROM positions p
+              WHERE p.account_id = l.account_id AND p.mode = l.mode AND p.state NOT IN ('CLOSED', 'VOID')), 0) AS came_to
+      FROM ledger_balances l WHERE bucket IN ('PNL', 'FEES') GROUP BY account_id, mode) booked USING (account_id, mode)
+ ORDER BY closed_at, position_id
 """
 _ALERTS = """
 SELECT severity, kind, account_id AS account, raised_at, repeats FROM alerts WHERE closed_at IS NULL ORDER BY raised_at DESC LIMIT 10
 """
 _SIGNALS = """
-SELECT coalesce(refusal, state) AS what, count(*) AS times FROM signals WHERE created_at > clock_timestamp() - interval '1 day'
+SELECT coalesce(refusal, state) AS what, count(*) AS times FROM signals WHERE created_at > now() - interval '1 day'
  GROUP BY 1 ORDER BY 1
 """
 

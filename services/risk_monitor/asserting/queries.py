@@ -46,7 +46,7 @@ SELECT s.signal_id, s.state, s.refusal, s.expires_at,
          WHERE e.epoch = (SELECT max(epoch) FROM executor_epochs) AND EXISTS (SELECT FROM heartbeats h
                WHERE h.service = 'execution' AND h.at > clock_timestamp() - interval '10 seconds'
                  AND h.details @> jsonb_build_object('leading', true, 'epoch', e.epoch))) AS decidable_since
-  FROM signals s WHERE s.account_id = :account AND s.mode = :mode AND s.created_at > clock_timestamp() - interval '10 minutes'""")
+  FROM signals s WHERE s.account_id = :account AND s.mode = :mode AND s.created_at > now() - interval '10 minutes'""")
 
 
 async def signals(tx: Tx, account: Account) -> Sequence[SignalFacts]:
@@ -66,7 +66,7 @@ async def signals(tx: Tx, account: Account) -> Sequence[SignalFacts]:
 
 _ORDERS = text("""
 SELECT order_id, state, claimed_at FROM orders
- WHERE account_id = :account AND mode = :mode AND claimed_at > clock_timestamp() - interval '10 minutes'""")
+ WHERE account_id = :account AND mode = :mode AND claimed_at > now() - interval '10 minutes'""")
 
 
 async def orders(tx: Tx, account: Account) -> Sequence[OrderFacts]:
@@ -84,7 +84,7 @@ SELECT p.position_id, p.bought_shares AS recorded, coalesce(x.folded, 0) AS fold
                                         FROM orders o LEFT JOIN fills f USING (order_id)
                                        WHERE o.position_id = p.position_id AND o.side = 'BUY') x ON true
  WHERE p.account_id = :account AND p.mode = :mode AND x.explained
-   AND p.opened_at > clock_timestamp() - interval '10 minutes'""")
+   AND p.opened_at > now() - interval '10 minutes'""")
 
 
 async def fills(tx: Tx, account: Account) -> Sequence[FillFacts]:
@@ -103,7 +103,7 @@ SELECT o.position_id, o.instrument, o.claimed_at, w.opens_at,
                 (SELECT default_value FROM control_definitions WHERE key = 'allowed_instruments')) AS allowed
   FROM orders o JOIN windows w USING (window_id) JOIN positions p USING (position_id)
  WHERE o.account_id = :account AND o.mode = :mode AND o.purpose = 'ENTRY' AND p.strategy_id <> 'adopted'
-   AND o.claimed_at > clock_timestamp() - interval '10 minutes'""")
+   AND o.claimed_at > now() - interval '10 minutes'""")
 
 
 async def entries(tx: Tx, account: Account) -> Sequence[EntryFacts]:
@@ -127,7 +127,7 @@ SELECT (SELECT min(opened_at) FROM positions p WHERE p.account_id = :account AND
        (SELECT v.book->'differences' FROM position_verifications v WHERE v.account_id = :account AND v.mode = :mode
          ORDER BY v.at DESC LIMIT 1) AS differences,
        ARRAY(SELECT position_id FROM positions p WHERE p.account_id = :account AND p.mode = :mode
-                AND p.orphaned_since <= clock_timestamp() - interval '2 minutes' ORDER BY 1) AS orphans""")
+                AND p.orphaned AND p.orphaned_since <= clock_timestamp() - interval '2 minutes' ORDER BY 1) AS orphans""")
 
 
 async def holding(tx: Tx, account: Account) -> HoldingFacts:
@@ -145,7 +145,7 @@ async def holding(tx: Tx, account: Account) -> HoldingFacts:
 
 _SETTLEMENTS = text("""
 SELECT window_id, book_pnl_usdc, balance_delta_usdc FROM settlement_checks
- WHERE account_id = :account AND mode = :mode AND balance_delta_usdc IS NOT NULL AND at > clock_timestamp() - interval '10 minutes'""")
+ WHERE account_id = :account AND mode = :mode AND balance_delta_usdc IS NOT NULL AND at > now() - interval '10 minutes'""")
 
 
 async def settlements(tx: Tx, account: Account) -> Sequence[SettlementFacts]:

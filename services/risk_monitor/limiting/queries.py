@@ -73,7 +73,7 @@ SELECT g.account_id, g.mode, z.session_id, coalesce(z.realized_usdc, 0) AS sessi
       FROM ledger_entries x WHERE x.account_id = g.account_id AND x.mode = g.mode
        AND (from_bucket IN ('PNL', 'FEES') OR to_bucket IN ('PNL', 'FEES'))
        AND (from_bucket IN ('PNL', 'FEES')) <> (to_bucket IN ('PNL', 'FEES'))
-       AND at >= date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') d ON true
+       AND at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') d ON true
  WHERE g.mode <> 'BACKTEST' AND (z.session_id IS NOT NULL OR d.realized IS NOT NULL OR EXISTS (
        SELECT FROM positions p WHERE p.account_id = g.account_id AND p.mode = g.mode AND p.state NOT IN ('CLOSED', 'VOID')))
  ORDER BY g.account_id, g.mode""")
@@ -86,7 +86,7 @@ SELECT x.account_id, x.mode, p.strategy_id, sum(CASE WHEN from_bucket IN ('PNL',
   FROM trading_gate g JOIN ledger_entries x ON x.account_id = g.account_id AND x.mode = g.mode JOIN positions p USING (position_id)
  WHERE (from_bucket IN ('PNL', 'FEES') OR to_bucket IN ('PNL', 'FEES'))
    AND (from_bucket IN ('PNL', 'FEES')) <> (to_bucket IN ('PNL', 'FEES'))
-   AND x.at >= date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' GROUP BY 1, 2, 3""")
+   AND x.at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC' GROUP BY 1, 2, 3""")
 # A book marks a position while its window trades, is whole, and was heard of as lately as the venue's own threshold asks.
 _MARKS = text("""
 SELECT p.account_id, p.mode, p.strategy_id, p.session_id, p.bought_shares - p.sold_shares AS held, p.booked_positions AS cost,

@@ -77,7 +77,7 @@ SELECT p.position_id FROM positions p LEFT JOIN LATERAL (
 # A mark lasts from the first of an unbroken row of looks at the venue that bore it; looks at an old answer neither bear nor break.
 _SIGHTINGS = text("""
 WITH looks AS (SELECT at, venue FROM position_verifications
-                WHERE account_id = :account AND mode = :mode AND NOT venue ? 'cached' AND at > clock_timestamp() - interval '10 minutes')
+                WHERE account_id = :account AND mode = :mode AND NOT venue ? 'cached' AND at > now() - interval '10 minutes')
 SELECT clock_timestamp() AS now,
        EXISTS (SELECT FROM positions WHERE account_id = :account AND mode = :mode AND orphaned) AS flagged,
        (SELECT min(at) FROM looks WHERE venue @> '{"blind": true}'

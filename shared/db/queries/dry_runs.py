@@ -17,7 +17,8 @@ SELECT o.order_id,
   LEFT JOIN LATERAL (SELECT timestamp, best_bid, best_ask FROM order_book_snapshots s
                       WHERE s.symbol = o.instrument AND s.token_id = o.token_id AND s.timestamp > o.claimed_at
                       ORDER BY s.timestamp LIMIT 1) b ON true
- WHERE o.mode = 'DRY_RUN' AND w.state = 'RESOLVED' AND p.state IN ('CLOSED', 'VOID')
+ WHERE o.mode = 'DRY_RUN' AND o.claimed_at > now() - interval '7 days' AND w.state = 'RESOLVED' AND p.state IN ('CLOSED', 'VOID')
+   AND NOT EXISTS (SELECT FROM dry_run_comparisons c WHERE c.order_id = o.order_id)
 ON CONFLICT DO NOTHING
 """)
 

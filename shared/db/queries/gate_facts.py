@@ -33,7 +33,7 @@ SELECT clock_timestamp() AS now, s.signal_id, s.account_id, s.mode, s.strategy_i
        (SELECT max(claimed_at) FROM orders WHERE account_id = s.account_id AND mode = s.mode AND purpose = 'ENTRY'
           AND instrument = s.instrument) AS last_entry_at,
        (SELECT max(opened_at) FROM positions WHERE account_id = s.account_id AND mode = s.mode
-          AND instrument = s.instrument AND side <> s.side) AS last_opposite_at,
+          AND instrument = s.instrument AND side = CASE s.side WHEN 'UP' THEN 'DOWN' ELSE 'UP' END) AS last_opposite_at,
        (SELECT max(recorded_at) FROM fills WHERE account_id = s.account_id AND mode = s.mode) AS last_trade_at,
        EXISTS (SELECT FROM window_entries x WHERE x.account_id = s.account_id AND x.mode = s.mode
           AND x.window_id = s.window_id AND x.strategy_id = s.strategy_id AND x.released_at IS NULL) AS entered,
@@ -75,7 +75,7 @@ SELECT clock_timestamp() AS now, s.signal_id, s.account_id, s.mode, s.strategy_i
          - sum(CASE WHEN to_bucket IN ('PNL', 'FEES') THEN amount ELSE 0 END) AS realized
       FROM ledger_entries x WHERE x.account_id = s.account_id AND x.mode = s.mode
        AND (from_bucket IN ('PNL', 'FEES') OR to_bucket IN ('PNL', 'FEES'))
-       AND at >= date_trunc('day', clock_timestamp() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') d ON true
+       AND at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC') d ON true
   LEFT JOIN LATERAL (
     SELECT sum(balance) FILTER (WHERE bucket = 'CASH') AS cash,
            sum(balance) FILTER (WHERE bucket IN ('CASH', 'RESERVED', 'POSITIONS', 'RECEIVABLE')) AS equity

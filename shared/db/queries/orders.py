@@ -27,9 +27,9 @@ _OPEN_STORIES = text(
     "SELECT "  # noqa: S608 - made of this file's own text
     + _COLUMNS
     + """
- WHERE (o.state IN ('LIVE', 'DELAYED', 'CANCELLING')
-        OR o.state = 'FILLED' AND NOT o.explained
-        OR EXISTS (SELECT FROM fills f WHERE f.order_id = o.order_id AND f.state IN ('MATCHED', 'MINED', 'RETRYING')))
+ WHERE o.order_id IN (SELECT order_id FROM orders WHERE state IN ('LIVE', 'DELAYED', 'CANCELLING')
+             UNION SELECT order_id FROM orders WHERE state = 'FILLED' AND NOT explained
+             UNION SELECT order_id FROM fills WHERE state IN ('MATCHED', 'MINED', 'RETRYING'))
  ORDER BY o.claimed_at LIMIT 200
 """
 )

@@ -24,7 +24,7 @@ async def markets_due(tx: Tx, *, older_than_s: int) -> list[MarketDue]:
     """Return the windows that trade now or within a minute and whose row was not read for ``older_than_s`` seconds."""
     statement = text("""
         SELECT w.window_id, w.condition_id FROM windows w LEFT JOIN market_facts m USING (window_id)
-         WHERE w.condition_id IS NOT NULL AND w.closes_at > clock_timestamp()
+         WHERE w.condition_id IS NOT NULL AND w.state <> 'RESOLVED' AND w.closes_at > clock_timestamp()
            AND w.opens_at < clock_timestamp() + interval '60 seconds'
            AND (m.read_at IS NULL OR m.read_at < clock_timestamp() - make_interval(secs => :age))
          ORDER BY m.read_at NULLS FIRST, w.opens_at LIMIT 20""")

@@ -169,7 +169,7 @@ async def list_without_venue_strike(tx: Tx) -> list[WindowId]:
     """Return the windows that are under way or just over, and whose price to beat is not the venue's yet."""
     statement = text(
         """SELECT window_id FROM windows WHERE state IN ('OPEN', 'CLOSED') AND strike_source IS DISTINCT FROM 'venue'
-          AND closes_at > clock_timestamp() - interval '10 minutes' ORDER BY opens_at"""
+          AND closes_at > now() - interval '10 minutes' ORDER BY opens_at"""
     )
     return [WindowId(row.window_id) for row in await tx.execute(statement)]
 

@@ -38,7 +38,7 @@ _SHARES = """
 SELECT s.symbol, c.feed, w.window_id, w.tainted, c.received, c.expected
   FROM (SELECT DISTINCT symbol FROM feed_status WHERE symbol <> '*') s
  CROSS JOIN LATERAL (
-  SELECT window_id, closes_at, tainted FROM windows x WHERE x.instrument = s.symbol AND x.opens_at > clock_timestamp() - interval '2 days'
+  SELECT window_id, closes_at, tainted FROM windows x WHERE x.instrument = s.symbol AND x.opens_at > now() - interval '2 days'
      AND EXISTS (SELECT FROM feed_completeness k WHERE k.window_id = x.window_id)
    ORDER BY x.opens_at DESC LIMIT :limit) w
   JOIN feed_completeness c ON c.window_id = w.window_id
@@ -50,7 +50,7 @@ SELECT feed, symbol, started_at, round(extract(epoch FROM clock_timestamp() - st
 """
 _GAPS_OF_DAY = """
 SELECT count(*) AS gaps, round(max(extract(epoch FROM coalesce(ended_at, clock_timestamp()) - started_at))::numeric, 1) AS longest_s
-  FROM feed_gaps WHERE ended_at IS NULL OR ended_at > clock_timestamp() - interval '1 day'
+  FROM feed_gaps WHERE ended_at IS NULL OR ended_at > now() - interval '1 day'
 """
 _CLOCKS = """
 SELECT source, round(offset_ms, 1) AS offset_ms, round(error_ms, 1) AS error_ms, abs(offset_ms) - error_ms > 1000 AS off,
@@ -66,7 +66,7 @@ SELECT count(*) FILTER (WHERE ours = winner) AS agreed,
        coalesce((array_agg(window_id ORDER BY closes_at DESC) FILTER (WHERE ours <> winner))[1:5], '{}') AS differing
   FROM (SELECT window_id, closes_at, state, our_direction, nullif(our_direction, 'UNDECIDED') AS ours,
                CASE WHEN payout_up = 1 THEN 'UP' WHEN payout_down = 1 THEN 'DOWN' END AS winner
-          FROM windows WHERE state = 'UNRESOLVED' OR (state = 'RESOLVED' AND closes_at > clock_timestamp() - interval '1 day')) w
+          FROM windows WHERE state = 'UNRESOLVED' OR (state = 'RESOLVED' AND closes_at > now() - interval '1 day')) w
 """
 _WITHOUT_IDS = """
 SELECT window_id FROM windows WHERE state = 'DISCOVERED' AND num_nulls(condition_id, up_token, down_token) > 0
@@ -83,12 +83,12 @@ SELECT count(*) AS due,
 """
 _OF_DAY = """
 SELECT count(*) AS windows, count(*) FILTER (WHERE tainted) AS tainted FROM windows
- WHERE state IN ('OPEN', 'CLOSED', 'UNRESOLVED', 'RESOLVED') AND closes_at > clock_timestamp() - interval '1 day'
+ WHERE state IN ('OPEN', 'CLOSED', 'UNRESOLVED', 'RESOLVED') AND closes_at > now() - interval '1 day'
 """
 _TAINTED_BY = """
 SELECT g.feed, count(DISTINCT w.window_id) AS windows
   FROM windows w JOIN feed_gaps g ON g.symbol = w.instrument AND g.started_at < w.closes_at AND coalesce(g.ended_at, 'infinity') > w.opens_at
- WHERE w.tainted AND w.state IN ('OPEN', 'CLOSED', 'UNRESOLVED', 'RESOLVED') AND w.closes_at > clock_timestamp() - interval '1 day'
+ WHERE w.tainted AND w.state IN ('OPEN', 'CLOSED', 'UNRESOLVED', 'RESOLVED') AND w.closes_at > now() - interval '1 day'
  GROUP BY g.feed ORDER BY 2 DESC, 1
 """
 _PUT_ASIDE = "SELECT count(*) FROM failed_batches WHERE replayed_at IS NULL"
