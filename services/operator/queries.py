@@ -160,6 +160,11 @@ async def list_accounts(tx: Tx) -> list[AccountId]:
     return list(await tx.scalars(text("SELECT account_id FROM accounts ORDER BY account_id")))
 
 
+async def take_time(tx: Tx) -> None:
+    """Let the statements of this transaction run as long as they need."""
+    await tx.execute(text("SET LOCAL statement_timeout = 0"))
+
+
 async def list_books(tx: Tx) -> list[tuple[AccountId, Mode]]:
     """Return every account and mode in which money ever moved."""
     rows = await tx.execute(

@@ -91,7 +91,7 @@ async def check_ledger(
             tx, work, done_for=period(now, INTEGRITY_EVERY_S), by=instance
         ):
             return None
-        found = await administration.verify_ledger(tx, *account)
+        found = await administration.prove_ledger(tx, *account)
         differences = [f"{each.what}: stored {each.stored}, folded {each.folded}" for each in found]
         if differences:
             await lifecycle.trip_breaker(tx, *account, TripReason.CAPITAL_INVARIANT, {"ledger": differences})
@@ -107,7 +107,7 @@ async def check_audit(
             tx, f"audit:{account}", done_for=period(now, AUDIT_EVERY_S), by=instance
         ):
             return None
-        broken = await administration.verify_audit_chain(tx, account)
+        broken = await administration.prove_audit_chain(tx, account)
         if broken is None:
             return []
         for mode in modes:

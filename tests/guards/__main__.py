@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.guards.guard import Guard
+from tests.guards.in_a_long_life import LONG_LIFE_GUARDS
 from tests.guards.in_the_book import BOOK_GUARDS
 from tests.guards.in_the_code import CODE_GUARDS
 from tests.guards.in_the_feeds import FEED_GUARDS
@@ -28,7 +29,11 @@ TREES = 2
 def main() -> int:
     """Run the trials asked for and print the list; returns the exit status."""
     wanted = os.environ.get("ONLY", "")
-    guards = [guard for guard in (*BOOK_GUARDS, *CODE_GUARDS, *FEED_GUARDS) if wanted in guard.name]
+    guards = [
+        guard
+        for guard in (*BOOK_GUARDS, *CODE_GUARDS, *FEED_GUARDS, *LONG_LIFE_GUARDS)
+        if wanted in guard.name
+    ]
     if not guards:
         print(f"no guard is called {wanted!r}")
         return 2

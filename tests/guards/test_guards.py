@@ -6,11 +6,12 @@ import pytest
 
 from tests.conftest import REPOSITORY
 from tests.guards.guard import Guard, GuardMoved, find, remove
+from tests.guards.in_a_long_life import LONG_LIFE_GUARDS
 from tests.guards.in_the_book import BOOK_GUARDS
 from tests.guards.in_the_code import CODE_GUARDS
 from tests.guards.in_the_feeds import FEED_GUARDS
 
-GUARDS = (*BOOK_GUARDS, *CODE_GUARDS, *FEED_GUARDS)
+GUARDS = (*BOOK_GUARDS, *CODE_GUARDS, *FEED_GUARDS, *LONG_LIFE_GUARDS)
 
 
 @pytest.mark.parametrize("guard", GUARDS, ids=lambda guard: guard.name)

@@ -122,3 +122,30 @@ def _copies(desk: Desk, table: str) -> sql.Composed:
         picked=sql.SQL(", ").join(sql.SQL("c.{}").format(each) for each in columns),
         patches=sql.SQL(", ").join(patches),
     )
+
+
+TOUCHED = f"""
+SELECT relname, n FROM (SELECT relname, coalesce(indrelid, oid)::regclass::text AS of,
+       pg_stat_get_xact_tuples_returned(oid) + pg_stat_get_xact_tuples_fetched(oid) AS n
+  FROM pg_class LEFT JOIN pg_index ON indexrelid = oid WHERE relnamespace = 'public'::regnamespace) touched
+ WHERE n > 0 AND of IN ({", ".join(repr(table) for table in GROWING)})"""
+WAYS = ("seqscan", "hashjoin", "mergejoin")
+"""Off while we count: small tables are read whole however they are indexed, and what counts is that large ones need not be."""
+
+
+def touched_by(desk: Desk, role: str, *statements: str | tuple[str, tuple[object, ...]]) -> dict[str, int]:
+    """Return the rows and index entries statements touch, by table and index; what they did is taken back."""
+    connection = desk.as_role(role)
+    with connection.transaction(force_rollback=True):
+        for way in WAYS:
+            connection.execute(f"SET LOCAL enable_{way} = off")
+        so_far = {
+            row["relname"]: row["n"] for row in connection.execute(TOUCHED)
+        }  # by whoever was here before
+        for each in statements:
+            statement, parameters = (each, ()) if isinstance(each, str) else each
+            answer = connection.execute(statement, parameters).fetchone()
+            assert answer is None or answer.get("refused") is None, answer
+        return {
+            row["relname"]: row["n"] - so_far.get(row["relname"], 0) for row in connection.execute(TOUCHED)
+        }

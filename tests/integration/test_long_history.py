@@ -37,7 +37,15 @@ from shared.domain.ids import AccountId, WindowId
 from shared.domain.modes import Mode
 from tests.conftest import Connect, RoleUrl
 from tests.factories import CLOCK, UP_TOKEN, Desk, order_hash
-from tests.integration.long_history import GROWING, close_windows, end_windows, one_day, repeat
+from tests.integration.long_history import (
+    TOUCHED,
+    WAYS,
+    close_windows,
+    end_windows,
+    one_day,
+    repeat,
+    touched_by,
+)
 
 pytestmark = pytest.mark.integration
 DAYS = 200
@@ -109,19 +117,13 @@ READS: dict[str, tuple[str, Read]] = {
     "without_strike": ("feed_collector", windows.list_without_venue_strike),
     "overview": ("dashboard", read_overview),
 }
-TOUCHED = f"""
-SELECT relname, n FROM (SELECT relname, coalesce(indrelid, oid)::regclass::text AS of,
-       pg_stat_get_xact_tuples_returned(oid) + pg_stat_get_xact_tuples_fetched(oid) AS n
-  FROM pg_class LEFT JOIN pg_index ON indexrelid = oid WHERE relnamespace = 'public'::regnamespace) touched
- WHERE n > 0 AND of IN ({", ".join(repr(table) for table in GROWING)})"""
 
 
 async def touched(db: Connect, role: str, read: Read) -> dict[str, int]:
     """Return the rows and index entries a read touches, by table and index."""
     database = await db(role=role)
     async with database.begin() as tx:
-        # Small tables are read whole however they are indexed: what counts is that large ones need not be.
-        for way in ("seqscan", "hashjoin", "mergejoin"):
+        for way in WAYS:
             await tx.execute(text(f"SET LOCAL enable_{way} = off"))
         await read(tx)
         return {row.relname: row.n for row in await tx.execute(text(TOUCHED))}
@@ -218,32 +220,16 @@ def done_now(desk: Desk) -> dict[str, dict[str, int]]:
             [("SELECT set_control(%s, 'kill_switch', 'PAUSE', 'tester', 'test')", (desk.account,))],
         ),
     }
-    found = {name: _done(desk, role, statements) for name, (role, statements) in acts.items()}
+    found = {name: touched_by(desk, role, *statements) for name, (role, statements) in acts.items()}
     assert desk.ask_exit(held)
     claim = (
         "SELECT refused FROM claim_exit(%s, %s, %s, 'body', '{}')",
         (desk.epoch, held.position_id, Jsonb(sell)),
     )
-    found["exit"] = _done(desk, "execution", [claim])
+    found["exit"] = touched_by(desk, "execution", claim)
     desk.do("execution", "SELECT refuse_signal(%s, 'COOLDOWN', '{}')", signal)
     end_windows(desk)
     settle = ("SELECT settle(%s, 0, 1, 'gamma', clock_timestamp(), 'DOWN')", (window,))
-    found["settled"] = _done(desk, "reconciler", [settle])
+    found["settled"] = touched_by(desk, "reconciler", settle)
     close_windows(desk)
     return found
-
-
-def _done(desk: Desk, role: str, statements: list[tuple[str, tuple[object, ...]]]) -> dict[str, int]:
-    connection = desk.as_role(role)
-    with connection.transaction(force_rollback=True):
-        for way in ("seqscan", "hashjoin", "mergejoin"):
-            connection.execute(f"SET LOCAL enable_{way} = off")
-        so_far = {
-            row["relname"]: row["n"] for row in connection.execute(TOUCHED)
-        }  # by whoever was here before
-        for statement, parameters in statements:
-            answer = connection.execute(statement, parameters).fetchone()
-            assert answer is None or answer.get("refused") is None, answer
-        return {
-            row["relname"]: row["n"] - so_far.get(row["relname"], 0) for row in connection.execute(TOUCHED)
-        }
