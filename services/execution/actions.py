@@ -39,6 +39,7 @@ Details = Mapping[str, Any]
 TradeChange = lifecycle.TradeChange
 MarketDue = venue_facts.MarketDue
 DeadMan = resting.DeadMan
+FactsUnreadable = gate.FactsUnreadable
 
 
 async def new_signals(database: Database) -> list[SignalId]:
@@ -52,7 +53,10 @@ async def warm_up(session: LockSession) -> str | None:
 
 
 async def read_gate(session: LockSession, signal: SignalId) -> GateRead | None:
-    """Return everything the gate looks at, fresh; None where it could not be read or there is no such signal."""
+    """Return everything the gate looks at, fresh; None where it could not be read or there is no such signal.
+
+    Raises LockLost, FactsUnreadable.
+    """
     return await gate.gate_read(session, signal)
 
 

@@ -53,4 +53,12 @@ LONG_LIFE_GUARDS = (
         " if False else text",
         "tests/integration/test_odd_answers.py::test_what_postgres_does_not_keep_is_kept_as_a_mark",
     ),
+    Guard(
+        "a signal nobody can read ends nobody",
+        "P3",
+        "services/execution/loops/entries.py",
+        "except actions.FactsUnreadable as problem:",
+        "except ZeroDivisionError as problem:",
+        "tests/integration/test_entries.py::test_a_signal_nobody_can_read_is_refused_and_the_next_is_ordered",
+    ),
 )

@@ -231,6 +231,32 @@ async def test_before_the_comparison_a_signal_waits_and_afterwards_it_is_decided
         await until("it is ordered", lambda: states(desk)[made] == "ORDERED")
 
 
+@pytest.mark.parametrize(
+    ("column", "written", "why"),
+    [
+        ("risk", {"a_rule_of_tomorrow": "0.1"}, "a_rule_of_tomorrow"),
+        ("risk", {"stop_loss": "half"}, "half"),
+        ("risk", {"stop_loss": "NaN"}, "NaN"),
+        ("risk", ["0.1"], "$.risk"),
+        ("evidence", "none", "$.evidence"),
+    ],
+)
+async def test_a_signal_nobody_can_read_is_refused_and_the_next_is_ordered(
+    desk: Desk, db: Connect, column: str, written: object, why: str
+) -> None:
+    """A newer engine's word, or a broken one's: it must not end whoever else has positions to look after (P3)."""
+    odd = desk.signal(market(desk), **{"amount_usdc": Decimal(2), column: Jsonb(written)})
+    async with entering(desk, db):
+        name(desk, odd)
+        await until("it is refused", lambda: states(desk)[odd] == "REFUSED")
+        good = signal(desk, market(desk))
+        name(desk, good)
+        await until("the next is ordered", lambda: states(desk)[good] == "ORDERED")
+    row = desk.one("SELECT refusal, verdict FROM signals WHERE signal_id = %s", odd)
+    assert row["refusal"] == "FACTS_UNREADABLE"
+    assert why in row["verdict"]["unreadable"]
+
+
 async def test_where_one_fails_nobody_begins_on_what_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """The group that ran it takes no more, and says so by an exception that whoever hears must not raise."""
 

@@ -84,7 +84,12 @@ async def _work_on(desk: Desk, session: LockSession, signal: SignalId, under: _U
 
 async def _decide(desk: Desk, session: LockSession, signal: SignalId) -> bool:
     """Make a signal an order or refuse it; False when it is left as it is."""
-    read = await actions.read_gate(session, signal)
+    try:
+        read = await actions.read_gate(session, signal)
+    except actions.FactsUnreadable as problem:
+        # Refused, not raised: who cannot read one signal has positions to look after (P3).
+        await _refuse(desk, signal, Refusal.FACTS_UNREADABLE, {"unreadable": str(problem)})
+        return True
     if read is None or read.signal_state is not SignalState.NEW:
         return False  # somebody's word, not a signal; or unreadable now; or decided by whoever was faster
     decision = judge_entry(read, ceiling=desk.ceiling, own_now=desk.clock.now())

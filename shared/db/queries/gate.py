@@ -7,6 +7,7 @@ is made once a session.
 from functools import lru_cache
 from itertools import starmap
 
+import msgspec
 import psycopg
 from sqlalchemy import text
 
@@ -47,11 +48,18 @@ async def new_signals(tx: Tx) -> list[SignalId]:
     return [SignalId(row.signal_id) for row in await tx.execute(statement)]
 
 
+class FactsUnreadable(Exception):
+    """What the Book holds of a signal has not the form it must have: somebody wrote what we do not understand."""
+
+
 async def gate_read(session: LockSession, signal: SignalId) -> GateRead | None:
     """Return the facts of one signal's gate as of now.
 
     None when there is no such signal, or when the Book could not be read within a second: nothing is decided then (P3).
-    Raises LockLost.
+
+    Raises:
+        LockLost: the session is gone.
+        FactsUnreadable: reading it again would bring the same.
     """
     try:
         found = await session.ask(GATE_READ, signal)
@@ -59,7 +67,13 @@ async def gate_read(session: LockSession, signal: SignalId) -> GateRead | None:
         return None
     if found is None:
         return None
-    row = read_facts(found)
+    try:
+        return _read(read_facts(found), epoch=session.epoch)
+    except (msgspec.ValidationError, ValueError) as error:
+        raise FactsUnreadable(str(error)) from error
+
+
+def _read(row: FactsRow, *, epoch: int) -> GateRead:
     book = _book(row)
     return GateRead(
         now=row.now,
@@ -68,7 +82,7 @@ async def gate_read(session: LockSession, signal: SignalId) -> GateRead | None:
         signal_state=row.signal_state,
         window=to_window(row, state=row.window_state),
         guard=GuardFacts(
-            leader=row.epoch == session.epoch,
+            leader=row.epoch == epoch,
             reconciled=row.reconciled_at is not None,
             breaker=row.breaker,
             kill_switch=row.kill_switch,

@@ -36,10 +36,17 @@ def read_levels(stored: list[list[str]]) -> tuple[Level, ...]:
 
 
 def read_risk(stored: Mapping[str, Any]) -> RiskParameters:
-    """Return a strategy's risk parameters from their JSON; an absent one has its default, null switches it off."""
-    return RiskParameters(
-        **{name: None if value is None else Decimal(str(value)) for name, value in stored.items()}  # type: ignore[arg-type]
-    )
+    """Return a strategy's risk parameters from their JSON; an absent one has its default, null switches it off.
+
+    Raises ValueError for a parameter nobody knows, or that is no number.
+    """
+    try:
+        found = {name: None if value is None else Decimal(str(value)) for name, value in stored.items()}
+        if not all(value is None or value.is_finite() for value in found.values()):
+            raise ValueError(f"risk parameters are numbers: {dict(stored)}")
+        return RiskParameters(**found)  # type: ignore[arg-type]
+    except (TypeError, ArithmeticError) as error:
+        raise ValueError(f"risk parameters {dict(stored)}: {error}") from error
 
 
 def read_fee(rate: Decimal | None, exponent: int | None, *, taker_only: bool | None) -> FeeSchedule | None:
