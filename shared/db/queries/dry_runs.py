@@ -24,7 +24,9 @@ ON CONFLICT DO NOTHING
 
 
 async def compare(tx: Tx) -> int:
-    """Write down, once per order, how each dry run of a window that is over compares; returns how many were new.
+    """Write down, once per order, how each dry run of the last seven days compares when its window is over.
+
+    Returns how many were new.
 
     Beside the simulated fill stand the next recorded book of the token (could the order have filled there?), the
     venue's payout and the profit the position came to.
