@@ -135,6 +135,7 @@ def test_a_persons_no_and_a_spent_window_do_not_pass():
         "STRATEGY_STOPPED",
         "POSITION_CAP",
         "TOO_SMALL",
+        "FACTS_UNREADABLE",
     }
     assert set(Refusal) - PASSING == lasting
 
