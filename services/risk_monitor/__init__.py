@@ -6,7 +6,8 @@ Reads     positions, windows, books_now, the gate, controls, fills, verification
 Writes    position_verifications, assertion_results, daily_performance, scheduled_work.
 Cancels   everything of a LIVE account at the venue under EMERGENCY, or when its breaker stayed open, without a key.
 Calls     request_exit, note_peak, escalate, flag_orphans, stop_strategy, end_days, request_cancels, trip_breaker,
-          raise_alert, close_alert, beat, prove_ledger, prove_audit_chain.
+          raise_alert, close_alert, beat, prove_ledger, prove_audit_chain,
+          drop_old_looks.
 Listens   market_moved, position_changed, order_changed, gate_changed.
 Never     signs or sells; decides on a book that is broken or stale, or on holdings nobody has verified.
 """

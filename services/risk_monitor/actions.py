@@ -1,7 +1,7 @@
 """The risk monitor's transactions: each function is one."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.risk_monitor import queries
@@ -18,6 +18,9 @@ from shared.domain.money import Price
 INTEGRITY_EVERY_S = 10
 AUDIT_EVERY_S = 60
 PERFORMANCE_EVERY_S = 5
+LOOKS_EVERY_S = 3600
+LOOKS_KEPT = timedelta(days=30)
+"""Assertions that held, verifications and comparisons that agreed: what was amiss is kept for ever."""
 
 
 async def ask_exit(database: Database, watched: Watched, decision: ExitDecision) -> bool:
@@ -125,6 +128,16 @@ async def keep_performance(database: Database, *, now: datetime, instance: str) 
             return False
         await queries.upsert_daily_performance(tx)
         return True
+
+
+async def drop_old_looks(database: Database, *, now: datetime, instance: str) -> int | None:
+    """Drop what was looked at long ago and found in order; returns how many rows went, None when another did it."""
+    async with database.begin() as tx:
+        if not await scheduled_work.claim_once(
+            tx, "old_looks", done_for=period(now, LOOKS_EVERY_S), by=instance
+        ):
+            return None
+        return await administration.drop_old_looks(tx, keep=LOOKS_KEPT)
 
 
 async def alert_unreadable(database: Database, kind: str, account: Account, reason: str) -> None:

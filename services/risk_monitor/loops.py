@@ -144,7 +144,7 @@ class Watch:
 
 @dataclass(slots=True)
 class Integrity:
-    """Proves, on a schedule, that ledger and history are whole, and keeps the day's figures."""
+    """Proves, on a schedule, that ledger and history are whole, keeps the day's figures, and drops old looks."""
 
     database: Database
     instance: str
@@ -175,6 +175,8 @@ class Integrity:
         self.progress.broken = {name: why for name, why in broken.items() if why}
         metrics.CAPITAL_INVARIANT.set(0 if self.progress.broken else 1)
         await actions.keep_performance(self.database, now=now, instance=self.instance)
+        if gone := await actions.drop_old_looks(self.database, now=now, instance=self.instance):
+            log.info("old_looks_dropped", rows=gone)
 
     async def _prove(
         self,

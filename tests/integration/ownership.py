@@ -41,7 +41,7 @@ reset_breaker open_account open_session close_session correct adopt_order: opera
 set_control request_command: operator dashboard
 ensure_partitions drop_partitions replay_batch: feed_collector operator
 verify_audit_chain verify_ledger: reconciler risk_monitor operator dashboard
-prove_audit_chain prove_ledger: risk_monitor
+prove_audit_chain prove_ledger drop_old_looks: risk_monitor
 """
 
 

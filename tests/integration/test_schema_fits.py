@@ -81,4 +81,4 @@ def test_a_service_says_so_and_ends(
 def test_the_version_is_the_packages_own() -> None:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     assert project["project"]["version"] == VERSION
-    assert list(known_migrations()) == [f"{number:04d}" for number in range(1, 9)]
+    assert list(known_migrations()) == [f"{number:04d}" for number in range(1, 10)]

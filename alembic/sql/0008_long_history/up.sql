@@ -6,7 +6,7 @@ CREATE INDEX orders_unexplained ON orders (account_id, mode) WHERE NOT explained
 CREATE INDEX orders_dry_runs ON orders (claimed_at) WHERE mode = 'DRY_RUN';
 CREATE INDEX positions_by_opening ON positions (opened_at);
 CREATE INDEX positions_by_session ON positions (session_id);
-CREATE INDEX positions_closed ON positions (closed_at) WHERE state = 'CLOSED';
+CREATE INDEX positions_closed ON positions (closed_at, position_id) WHERE state = 'CLOSED';
 CREATE INDEX positions_held ON positions (account_id, mode) WHERE payout IS NULL AND bought_shares > sold_shares;
 CREATE INDEX positions_orphaned ON positions (account_id, mode) WHERE orphaned;
 -- The last entry on the other side, and the oldest of what is held: one step each.

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -93,6 +94,12 @@ async def ensure_partitions(tx: Tx, *, days_ahead: int = 7) -> int:
 async def drop_partitions(tx: Tx, *, keep_days: int = 7) -> list[str]:
     """Drop the tick partitions older than ``keep_days``; returns their names."""
     return list(await tx.scalars(text("SELECT drop_partitions(:days)"), {"days": keep_days}))
+
+
+async def drop_old_looks(tx: Tx, *, keep: timedelta) -> int:
+    """Drop looks older than ``keep`` that found everything in order, some at a time; returns how many went."""
+    gone: int = await tx.scalar(text("SELECT drop_old_looks(:keep)"), {"keep": keep})
+    return gone
 
 
 async def prove_ledger(tx: Tx, account: AccountId, mode: Mode) -> list[LedgerDifference]:
